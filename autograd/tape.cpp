@@ -1,0 +1,182 @@
+#include "autograd/tape.hpp"
+
+#include <algorithm>
+
+namespace rmoe {
+
+std::vector<Var> make_outputs(const std::vector<Tensor>& values, bool differentiable);
+
+namespace {
+
+using Slots = std::vector<std::shared_ptr<GradSlot>>;
+
+struct Entry {
+  const char* op;
+  Slots inputs, outputs;
+  BackwardMany backward;
+};
+
+struct Tape {
+  std::vector<Entry> entries;
+  bool enabled = true;
+};
+
+thread_local Tape* current = nullptr;
+
+Tape& tape() {
+  thread_local Tape root;
+  return current ? *current : root;
+}
+
+/// A tape of its own for the second run of a recomputed segment.
+class NestedTape {
+ public:
+  NestedTape() : before_(current) { current = &own_; }
+  ~NestedTape() { current = before_; }
+
+ private:
+  Tape own_;
+  Tape* before_;
+};
+
+Slots slots_of(const Vars& vars) {
+  Slots slots;
+  slots.reserve(vars.size());
+  for (const Var& v : vars) slots.push_back(v.slot());
+  return slots;
+}
+
+bool any_requires_grad(const Vars& vars) {
+  return std::any_of(vars.begin(), vars.end(), [](const Var& v) { return v.requires_grad(); });
+}
+
+void add_to(GradSlot& slot, const Tensor& grad) {
+  RMOE_CHECK(grad.shape() == slot.shape && grad.dtype() == slot.dtype, "gradient ", grad.dtype(),
+             grad.shape(), " does not fit a value ", slot.dtype, slot.shape);
+  if (!slot.filled) {
+    if (slot.leaf && slot.grad)
+      copy(slot.grad, grad);  // a parameter keeps its buffer
+    else
+      slot.grad = slot.leaf ? clone(grad) : grad;
+  } else {
+    if (!slot.grad.unique()) slot.grad = clone(slot.grad);  // somebody else reads it: leave theirs alone
+    accumulate(slot.grad, grad);
+  }
+  slot.filled = true;
+}
+
+/// The gradients that reached an op's outputs, taken out of their slots; empty if none did.
+Tensors take_gradients(Slots& outputs) {
+  const bool reached = std::any_of(outputs.begin(), outputs.end(), [](const auto& s) { return s->filled; });
+  if (!reached) return {};
+  Tensors dys;
+  for (auto& slot : outputs) {
+    dys.push_back(slot->filled ? std::move(slot->grad) : zeros(slot->shape, slot->dtype, slot->device));
+    slot->grad = Tensor();
+    slot->filled = false;
+  }
+  return dys;
+}
+
+void replay(Tape& t) {
+  while (!t.entries.empty()) {
+    Entry entry = std::move(t.entries.back());
+    t.entries.pop_back();
+    const Tensors dys = take_gradients(entry.outputs);
+    if (dys.empty()) continue;
+    Grads grads(entry.op, entry.inputs);
+    entry.backward(dys, grads);
+    grads.check_complete();
+  }
+}
+
+}  // namespace
+
+void Grads::give(int i, const Tensor& grad) {
+  if (!wants(i)) return;
+  add_to(*slots_[i], grad);
+  arrived_ |= uint64_t{1} << i;
+}
+
+Place Grads::place(int i) {
+  RMOE_CHECK(wants(i), op_, ": placed a gradient that input ", i, " does not want");
+  GradSlot& slot = *slots_[i];
+  arrived_ |= uint64_t{1} << i;
+  const bool add = slot.filled;
+  if (!slot.grad)
+    slot.grad = empty(slot.shape, slot.dtype, slot.device);
+  else if (add && !slot.grad.unique())
+    slot.grad = clone(slot.grad);
+  slot.filled = true;
+  return {slot.grad, add ? 1.0 : 0.0};
+}
+
+void Grads::check_complete() const {
+  for (size_t i = 0; i < slots_.size(); ++i)
+    RMOE_CHECK(!wants(i) || (arrived_ >> i & 1), op_, ": backward gave no gradient for input ", i);
+}
+
+Vars record(const char* op, const Tensors& ys, const Vars& inputs, BackwardMany backward) {
+  const bool differentiable = grad_enabled() && any_requires_grad(inputs);
+  Vars outputs = make_outputs(ys, differentiable);
+  if (differentiable)
+    tape().entries.push_back({op, slots_of(inputs), slots_of(outputs), std::move(backward)});
+  return outputs;
+}
+
+Var record(const char* op, const Tensor& y, const Vars& inputs, Backward backward) {
+  return record(op, Tensors{y}, inputs,
+                [backward = std::move(backward)](const Tensors& dys, Grads& d) { backward(dys[0], d); })[0];
+}
+
+void no_gradient(const char* op, const Vars& inputs) {
+  RMOE_CHECK(!grad_enabled() || !any_requires_grad(inputs), op, ": has no gradient; detach its inputs");
+}
+
+void backward(const Var& loss) {
+  RMOE_CHECK(loss.value().numel() == 1, "backward: the loss has shape ", loss.shape(),
+             ", wanted one element");
+  backward({loss}, {full(loss.shape(), 1, acc_type(loss.value().dtype()), loss.value().device())});
+}
+
+void backward(const Vars& outputs, const Tensors& cotangents) {
+  RMOE_CHECK(outputs.size() == cotangents.size(), "backward: ", cotangents.size(), " cotangents for ",
+             outputs.size(), " outputs");
+  RMOE_CHECK(any_requires_grad(outputs), "backward: nothing here depends on a parameter");
+  const NoGrad guard;
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].requires_grad()) add_to(*outputs[i].slot(), cotangents[i]);
+  replay(tape());
+}
+
+bool grad_enabled() { return tape().enabled; }
+
+NoGrad::NoGrad() : before_(std::exchange(tape().enabled, false)) {}
+NoGrad::~NoGrad() { tape().enabled = before_; }
+
+Vars recompute(const std::function<Vars(const Vars&)>& segment, const Vars& inputs) {
+  if (!grad_enabled()) return segment(inputs);
+  Tensors ys;
+  {
+    const NoGrad guard;
+    for (const Var& y : segment(inputs)) ys.push_back(y.value());
+  }
+  Vars outputs =
+      make_outputs(ys, true);  // leaves inside the segment may need a gradient even if no input does
+  Vars kept = inputs;
+  tape().entries.push_back(
+      {"recompute", slots_of(inputs), slots_of(outputs), [=](const Tensors& dys, Grads& d) {
+         const NestedTape nested;
+         Vars again;
+         for (const Var& x : kept) again.push_back(x.requires_grad() ? Var::leaf(x.value()) : detach(x));
+         backward(segment(again), dys);
+         for (size_t i = 0; i < again.size(); ++i) {
+           if (!d.wants(i)) continue;
+           const Tensor dx = again[i].grad();
+           d.give(i, dx ? dx : zeros(again[i].shape(), acc_type(again[i].value().dtype())));
+         }
+       }});
+  return outputs;
+}
+
+}  // namespace rmoe

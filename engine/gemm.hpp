@@ -1,0 +1,41 @@
+// Matrix products, row-major:  C_mn = beta C_mn + sum_k op(A)_mk op(B)_kn,  op(X) = X or X^T.
+// `a`, `b`, `c` point at the first stored element, `lda`.. are distances between stored rows. beta = 0 never
+// reads C. The parallel forms cut C into tiles chosen from the sizes alone: the same bits at any thread
+// count.
+#pragma once
+
+#include <cstdint>
+
+namespace rmoe {
+
+enum class Trans : bool { no, yes };
+
+/// One product in the calling thread: the block that fused kernels are built from.
+template <class T>
+void gemm_serial(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
+                 int64_t ldb, T beta, T* c, int64_t ldc);
+
+/// One product by all threads.
+template <class T>
+void gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
+          int64_t ldb, T beta, T* c, int64_t ldc);
+
+/// `batch` products; matrix i starts i * stride elements behind the first.
+template <class T>
+void gemm_batched(int64_t batch, Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda,
+                  int64_t stride_a, const T* b, int64_t ldb, int64_t stride_b, T beta, T* c, int64_t ldc,
+                  int64_t stride_c);
+
+/// Rows grouped by expert: rows [offsets[e], offsets[e+1]) of A [M, k] times op(B_e) into the same rows of C
+/// [M, n]. B is stacked [E, n, k] if tb, else [E, k, n]; offsets has E + 1 entries.
+template <class T>
+void gemm_grouped(int64_t experts, const int32_t* offsets, Trans tb, int64_t n, int64_t k, const T* a,
+                  const T* b, T beta, T* c);
+
+/// The weight gradient of the above: C_e [m, n] = beta C_e + A_e^T B_e over the rows of group e, A [M, m], B
+/// [M, n].
+template <class T>
+void gemm_grouped_reduce(int64_t experts, const int32_t* offsets, int64_t m, int64_t n, const T* a,
+                         const T* b, T beta, T* c);
+
+}  // namespace rmoe

@@ -1,0 +1,52 @@
+// Scalar functions that the compiler turns into vector code inside a loop. The float versions are branch-free
+// polynomials, good to about 2 units in the last place; double goes to the C library (gradient checks need
+// the digits).
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+namespace rmoe::math {
+
+inline double exp(double x) { return std::exp(x); }
+
+/// exp(x) = 2^n e^r, n = round(x / ln 2), |r| <= ln(2) / 2; Cephes' polynomial. Saturates instead of
+/// overflowing: x is clamped to [-87, 88]. NaN passes through.
+inline float exp(float x) {
+  const float kept = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
+  const float shifted =
+      kept * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the low bits now hold the rounded integer
+  const float n = shifted - 12582912.0f;
+  const float r = (kept - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const int32_t exponent = std::bit_cast<int32_t>(shifted) << 23;  // n mod 2^9, placed in the exponent
+  return std::bit_cast<float>(std::bit_cast<int32_t>(p) + exponent);
+}
+
+template <class T>
+T sigmoid(T x) {
+  return T(1) / (T(1) + exp(-x));
+}
+
+inline double tanh(double x) { return std::tanh(x); }
+
+inline float tanh(float x) {
+  const float a = std::fabs(x), z = x * x;
+  const float large = std::copysign(1.0f - 2.0f / (1.0f + exp(2.0f * a)), x);
+  float p = -5.70498872745e-3f;
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  const float small = p * z * x + x;
+  return a < 0.625f ? small : large;
+}
+
+}  // namespace rmoe::math

@@ -1,0 +1,138 @@
+#include "engine/memory.hpp"
+
+#include "engine/error.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <malloc.h>
+#include <map>
+#include <mutex>
+#include <sys/mman.h>
+#include <vector>
+
+namespace rmoe::memory {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+constexpr int64_t kHugePage = int64_t{2} << 20;
+constexpr int64_t kGuardBytes = 64;
+constexpr unsigned char kPoison = 0xff;  // all ones is NaN in every float type and -1 as an integer
+constexpr unsigned char kGuard = 0xa5;
+
+/// Four size classes per doubling: at most a quarter of a block is wasted.
+int64_t size_class(int64_t bytes) {
+  if (bytes <= 4 * kAlignment) return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  const int64_t step = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(bytes - 1))) / 4;
+  return (bytes + step - 1) / step * step;
+}
+
+struct Pool {
+  std::mutex mutex;
+  std::map<int64_t, std::vector<void*>> free;  // by size class
+  Stats stats[kDeviceCount];
+  bool debug = false;
+};
+
+/// Never destroyed: tensors in static storage may be freed after it would be.
+Pool& pool() {
+  static Pool* instance = [] {
+    // GEMM packs its panels into malloc'ed buffers; kept in the heap they cost no page fault after the first
+    // call.
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    return new Pool;
+  }();
+  return *instance;
+}
+
+void* from_system(int64_t bytes) {
+  const bool huge = bytes >= kHugePage;
+  const int64_t alignment = huge ? kHugePage : kAlignment;
+  void* block = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  RMOE_CHECK(block, "memory: the system has no ", bytes, " bytes left; lower the batch or the model size");
+  if (huge) madvise(block, bytes, MADV_HUGEPAGE);
+  return block;
+}
+
+void* take(Pool& p, int64_t bytes, Stats& stats) {
+  auto& blocks = p.free[bytes];
+  if (!blocks.empty()) {
+    void* block = blocks.back();
+    blocks.pop_back();
+    return block;
+  }
+  stats.reserved += bytes;
+  ++stats.system_calls;
+  return from_system(bytes + kGuardBytes);
+}
+
+void check_guard(const void* block, int64_t bytes) {
+  const auto* guard = static_cast<const unsigned char*>(block) + bytes;
+  for (int64_t i = 0; i < kGuardBytes; ++i) {
+    if (guard[i] == kGuard) continue;
+    std::fprintf(stderr, "memory: byte %ld behind a block of %ld bytes was overwritten\n", long(i),
+                 long(bytes));
+    std::abort();
+  }
+}
+
+}  // namespace
+
+void* allocate(int64_t bytes, Device device) {
+  if (bytes == 0) return nullptr;
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  Stats& stats = p.stats[static_cast<int>(device)];
+  const int64_t rounded = size_class(bytes);
+  void* block = nullptr;
+  switch (device) {
+    case Device::meta:
+      break;
+    case Device::cuda:
+      fail("memory: this build has no CUDA backend");
+    case Device::cpu:
+      block = take(p, rounded, stats);
+  }
+  stats.in_use += rounded;
+  stats.peak = std::max(stats.peak, stats.in_use);
+  if (p.debug && block) {
+    std::memset(block, kPoison, bytes);
+    std::memset(static_cast<char*>(block) + bytes, kGuard, rounded - bytes + kGuardBytes);
+  }
+  return block;
+}
+
+void release(void* block, int64_t bytes, Device device) noexcept {
+  if (bytes == 0) return;
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  const int64_t rounded = size_class(bytes);
+  p.stats[static_cast<int>(device)].in_use -= rounded;
+  if (!block) return;
+  if (p.debug) check_guard(block, bytes);
+  p.free[rounded].push_back(block);
+}
+
+Stats stats(Device device) {
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  return p.stats[static_cast<int>(device)];
+}
+
+void reset_peak(Device device) {
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  Stats& stats = p.stats[static_cast<int>(device)];
+  stats.peak = stats.in_use;
+}
+
+void set_debug(bool on) {
+  Pool& p = pool();
+  const std::lock_guard lock(p.mutex);
+  p.debug = on;
+}
+
+}  // namespace rmoe::memory

@@ -1,0 +1,63 @@
+// What a model is made of. Each struct lists its fields once; parsing, `--set`, printing, the saved copy and
+// the option table in the docs are all driven by that list.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace rmoe {
+
+struct ModelConfig {
+  std::string kind = "lm";
+  int64_t layers = 8;
+  int64_t hidden = 352;
+  int64_t heads = 8;
+  int64_t span = 2048;
+  int64_t vocab = 0;
+  int64_t experts = 16;
+  int64_t top_k = 2;
+  int64_t expert_hidden = 352;
+  double dropout = 0.1;
+  std::string expert_init = "fastmoe";
+  double init_std = 0.02;
+  double norm_eps = 1e-5;
+  double rope_theta = 10000;
+  bool recompute = false;
+
+  template <class Visitor>
+  void fields(Visitor& field) {
+    field("kind", kind,
+          "model: \"lm\" (post-norm, span attention, memory) or \"llama\" (pre-norm, RoPE, SwiGLU)");
+    field("layers", layers, "number of blocks");
+    field("hidden", hidden, "hidden size C");
+    field("heads", heads, "attention heads H; C must be a multiple");
+    field("span", span, "attention span L of lm: every token attends to the L positions before it");
+    field("vocab", vocab, "vocabulary V; 0 takes it from the data");
+    field("experts", experts, "experts E per layer");
+    field("top_k", top_k, "experts K per token");
+    field("expert_hidden", expert_hidden, "expert width F");
+    field("dropout", dropout, "dropout probability (lm)");
+    field("expert_init", expert_init,
+          "lm expert weights: \"fastmoe\" (fan_in = out * in) or \"linear\" (fan_in = in)");
+    field("init_std", init_std, "standard deviation of llama's initial weights");
+    field("norm_eps", norm_eps, "epsilon of the norms");
+    field("rope_theta", rope_theta, "base of llama's rotary position embedding");
+    field("recompute", recompute,
+          "run each block again in the backward pass instead of keeping its activations");
+  }
+};
+
+struct RouterConfig {
+  std::string name = "rmoe";
+  int64_t state = 128;
+  double balance_weight = 0.01;
+
+  template <class Visitor>
+  void fields(Visitor& field) {
+    field("name", name, "router preset: smoe, rmoe; dense for llama without experts");
+    field("state", state, "recurrent router state P");
+    field("balance_weight", balance_weight, "weight of the load-balance loss, summed over layers");
+  }
+};
+
+}  // namespace rmoe

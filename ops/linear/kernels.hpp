@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+
+namespace rmoe::cpu {
+
+// Each gradient kernel computes into = beta * into + gradient.
+template <class T>
+void linear_fwd(T* y, const T* x, const T* w, const T* b, int64_t N, int64_t F, int64_t C);
+template <class T>
+void linear_bwd_x(T* dx, const T* dy, const T* w, int64_t N, int64_t F, int64_t C, double beta);
+template <class T>
+void linear_bwd_w(T* dw, const T* dy, const T* x, int64_t N, int64_t F, int64_t C, double beta);
+template <class T>
+void linear_bwd_b(T* db, const T* dy, int64_t N, int64_t F, double beta);
+
+}  // namespace rmoe::cpu
