@@ -1,0 +1,208 @@
+"""The two models in float64 PyTorch, written from the equations alone; make_golden.py runs and checks them.
+
+They share no code with the program, so that a mistake would have to be made twice to go unseen.
+
+Sizes: B batch, T tokens per block, N = B T, C hidden, H heads, D = C / H, L span, E experts, K experts per token,
+F expert width, P router state, V vocabulary.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as nnf
+
+AUX_WEIGHT = 0.01
+NORM_EPS = 1e-5
+ROPE_THETA = 10000.0
+
+
+@dataclass(frozen=True)
+class Case:
+    kind: str  # lm | llama
+    router: str  # smoe | rmoe | dense
+    layers: int
+    B: int
+    T: int
+    C: int
+    H: int
+    E: int
+    K: int
+    F: int
+    P: int
+    V: int
+    L: int = 0
+    seed: int = 0
+
+
+def layer_shapes(c):
+    lm = c.kind == "lm"
+    shapes = {f"attn.{x}.weight": (c.C, c.C) for x in "qkvo"}
+    for name in ("norm1", "norm_moe", "norm2") if lm else ("norm1", "norm2"):
+        shapes |= {f"{name}.{x}": (c.C,) for x in (("weight", "bias") if lm else ("weight",))}
+    if c.router == "dense":
+        return shapes | {"mlp.w1": (c.F, c.C), "mlp.w2": (c.C, c.F), "mlp.w3": (c.F, c.C)}
+    shapes |= {"moe.experts.w1": (c.E, c.F, c.C), "moe.experts.w2": (c.E, c.C, c.F)}
+    if lm:
+        shapes |= {"moe.experts.b1": (c.E, c.F), "moe.experts.b2": (c.E, c.C), "moe.router.head.bias": (c.E,)}
+    else:
+        shapes |= {"moe.experts.w3": (c.E, c.F, c.C)}
+    if c.router == "rmoe":
+        return shapes | {"moe.router.proj.weight": (c.P, c.C), "moe.router.head.weight": (c.E, c.P)}
+    return shapes | {"moe.router.head.weight": (c.E, c.C)}
+
+
+def parameter_shapes(c):
+    """Every checkpoint key and its shape."""
+    shapes = {"embed.weight": (c.V, c.C), "head.weight": (c.V, c.C)}
+    shapes |= {"key_pe": (c.C // c.H, c.L), "head.bias": (c.V,)} if c.kind == "lm" else {"norm.weight": (c.C,)}
+    if c.router == "rmoe":
+        shapes |= {f"router_cell.weight_{x}": (3 * c.P, c.P) for x in ("ih", "hh")}
+        shapes |= {f"router_cell.bias_{x}": (3 * c.P,) for x in ("ih", "hh")}
+    for i in range(c.layers):
+        shapes |= {f"layers.{i}.{name}": shape for name, shape in layer_shapes(c).items()}
+    return shapes
+
+
+def sub(params, prefix):
+    """The parameters of one module, by their names inside it."""
+    return {name.removeprefix(prefix): x for name, x in params.items() if name.startswith(prefix)}
+
+
+def norm(p, x):
+    """LayerNorm where there is a bias, RMSNorm where there is none."""
+    if "bias" not in p:
+        return p["weight"] * x / torch.sqrt(x.square().mean(-1, keepdim=True) + NORM_EPS)
+    centred = x - x.mean(-1, keepdim=True)
+    return p["weight"] * centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + NORM_EPS) + p["bias"]
+
+
+def split_heads(x, H):
+    return x.unflatten(-1, (H, -1)).transpose(1, 2)  # [B,H,T,D]
+
+
+def join_heads(x):
+    return x.transpose(1, 2).flatten(2)  # [B,T,C]
+
+
+def span_attention(q, k, v, key_pe):
+    """Token t sees the L positions before it, never itself. q [B,H,T,D]; k, v [B,H,L+T,D]; key_pe [D,L]."""
+    D, L = key_pe.shape
+    T = q.shape[2]
+    reach = torch.arange(T)[:, None] + torch.arange(L)  # [T,L]: token t is context position L+t, slot 0 is L before it
+    scores = torch.einsum("bhtd,bhtld->bhtl", q, k[:, :, reach] + key_pe.T) / math.sqrt(D)
+    return torch.einsum("bhtl,bhtld->bhtd", scores.softmax(-1), v[:, :, reach])
+
+
+def rope(x):
+    """Rotate-half: channel d turns with channel d + D/2, by the angle t theta^(-2d/D)."""
+    T, D = x.shape[-2:]
+    frequency = ROPE_THETA ** (-torch.arange(0, D, 2, dtype=x.dtype) / D)
+    angle = torch.arange(T, dtype=x.dtype)[:, None] * frequency  # [T,D/2]
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], dim=-1)
+
+
+def causal_attention(q, k, v):
+    """Token t sees the tokens up to and including itself. q, k, v [B,H,T,D]."""
+    T, D = q.shape[-2:]
+    scores = rope(q) @ rope(k).transpose(-1, -2) / math.sqrt(D)
+    future = torch.ones(T, T, dtype=torch.bool).triu(1)
+    return scores.masked_fill(future, -math.inf).softmax(-1) @ v
+
+
+def attention(c, p, h, memory, key_pe):
+    context = h if memory is None else torch.cat([memory, h], dim=1)  # [B,L+T,C]
+    q, k, v = (split_heads(x @ p[f"{name}.weight"].T, c.H) for name, x in zip("qkv", (h, context, context)))
+    y = causal_attention(q, k, v) if memory is None else span_attention(q, k, v, key_pe)
+    return join_heads(y) @ p["o.weight"].T
+
+
+def gru_cell(p, x, h):
+    """Eq. 2, 3, 5: the state runs over layers, each token has its own."""
+    x_s, x_z, x_n = (x @ p["weight_ih"].T + p["bias_ih"]).chunk(3, dim=-1)
+    h_s, h_z, h_n = (h @ p["weight_hh"].T + p["bias_hh"]).chunk(3, dim=-1)
+    s, z = torch.sigmoid(x_s + h_s), torch.sigmoid(x_z + h_z)
+    return (1 - z) * torch.tanh(x_n + s * h_n) + z * h
+
+
+def router_logits(p, cell, x, state):
+    """The head reads the state where there is a cell, the token itself where there is none."""
+    if cell:
+        x = state = gru_cell(cell, x @ p["proj.weight"].T, state)
+    return x @ p["head.weight"].T + p.get("head.bias", 0), state
+
+
+def gate(logits, K):
+    """Gates and choices [B,T,K], and the load-balance loss E sum_e f_e P_e of one layer."""
+    E = logits.shape[-1]
+    probs = logits.softmax(-1)
+    top, experts = (x[..., :K] for x in probs.sort(dim=-1, descending=True, stable=True))  # ties: the lower index first
+    share = nnf.one_hot(experts, E).to(probs).flatten(0, 2).mean(0)  # [E], of the N K assignments; a count: no gradient
+    return top / top.sum(-1, keepdim=True), experts, E * (share * probs.flatten(0, 1).mean(0)).sum()
+
+
+def run_experts(p, x):
+    """Every expert on every token, [B,T,E,C]: plain to read, and those not chosen are multiplied by zero."""
+    hidden = torch.einsum("btc,efc->btef", x, p["w1"])
+    if "w3" in p:
+        hidden = nnf.silu(hidden) * torch.einsum("btc,efc->btef", x, p["w3"])
+        return torch.einsum("btef,ecf->btec", hidden, p["w2"])
+    return torch.einsum("btef,ecf->btec", torch.relu(hidden + p["b1"]), p["w2"]) + p["b2"]
+
+
+def moe(c, layer, cell, x, state):
+    """Returns y, the router state for the next layer, the load-balance loss and what the trace shows."""
+    if c.router == "dense":
+        w1, w2, w3 = (layer[f"mlp.w{i}"] for i in (1, 2, 3))
+        return (nnf.silu(x @ w1.T) * (x @ w3.T)) @ w2.T, state, x.new_zeros(()), {}
+    logits, state = router_logits(sub(layer, "moe.router."), cell, x, state)
+    gates, experts, aux = gate(logits, c.K)
+    weight = torch.zeros_like(logits).scatter(-1, experts, gates)  # [B,T,E]
+    y = torch.einsum("bte,btec->btc", weight, run_experts(sub(layer, "moe.experts."), x))
+    return y, state, aux, {"router_logits": logits, "gates": gates, "experts": experts.int()}
+
+
+def lm_block(c, layer, cell, h, state, memory, key_pe):
+    """Post-norm, with a norm and a residual of its own around the MoE."""
+    h = norm(sub(layer, "norm1."), h + attention(c, sub(layer, "attn."), h, memory, key_pe))
+    y, state, aux, routing = moe(c, layer, cell, h, state)
+    m = norm(sub(layer, "norm_moe."), h + y)
+    return norm(sub(layer, "norm2."), h + m), state, aux, routing
+
+
+def llama_block(c, layer, cell, h, state):
+    """Pre-norm; the router reads the tensor the experts see."""
+    h = h + attention(c, sub(layer, "attn."), norm(sub(layer, "norm1."), h), None, None)
+    y, state, aux, routing = moe(c, layer, cell, norm(sub(layer, "norm2."), h), state)
+    return h + y, state, aux, routing
+
+
+def zero_memory(c, dtype=torch.float64):
+    return [torch.zeros(c.B, c.L, c.C, dtype=dtype)] * c.layers if c.kind == "lm" else None
+
+
+def forward(c, params, tokens, memory):
+    """One block: everything the trace shows but gradients, and the memory it leaves behind."""
+    inputs, targets = tokens[:, :-1].long(), tokens[:, 1:].long()
+    h = params["embed.weight"][inputs]
+    state, aux_loss = h.new_zeros(c.B, c.T, c.P), h.new_zeros(())
+    cell, trace, next_memory = sub(params, "router_cell."), {}, []
+    for i in range(c.layers):
+        layer = sub(params, f"layers.{i}.")
+        if c.kind == "lm":
+            next_memory.append(torch.cat([memory[i], h], dim=1)[:, -c.L :].detach())
+            h, state, aux, routing = lm_block(c, layer, cell, h, state, memory[i], params["key_pe"])
+        else:
+            h, state, aux, routing = llama_block(c, layer, cell, h, state)
+        aux_loss = aux_loss + aux
+        trace |= {f"layers.{i}.{name}": x for name, x in {**routing, "output": h}.items()}
+    if c.kind == "llama":
+        h = norm(sub(params, "norm."), h)
+    logits = h @ params["head.weight"].T + params.get("head.bias", 0)
+    loss = nnf.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    return {"loss": loss, "aux_loss": aux_loss, "logits": logits, **trace}, next_memory
+
+
+def total_loss(trace):
+    return trace["loss"] + AUX_WEIGHT * trace["aux_loss"]

@@ -1,0 +1,234 @@
+"""Make tests/golden: what both models compute, from golden_model.py, for the tests of the program to compare with.
+
+To regenerate (the same bytes on every run, in seconds):
+
+    python3 -m venv venv && venv/bin/pip install -r tools/requirements.txt && venv/bin/python tools/make_golden.py
+
+Files per CASE, safetensors but the first, results in F64 and choices in I32:
+
+    CASE.toml      the model
+    CASE.weights   its parameters, F32
+    CASE.tokens    one block, [B, T+1]
+    CASE.trace     what `rmoe trace` must say of it; gradients are those of loss + 0.01 aux_loss
+    CASE.memory    lm only: the next block of the same streams, and its trace with the memory left by the first
+    CASE.adam      ten training steps on the first block: the losses before each, some parameters after the last
+
+Before a case is written it is checked: finite differences, torch's own cell and norms, naive loops, float32.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import safetensors.torch
+import torch
+import torch.nn.functional as nnf
+
+import golden_model as model
+from golden_model import Case, forward, total_loss, zero_memory
+
+MIN_MARGIN = 1e-3  # between neighbouring router logits down to the K+1-th: float32 must choose the same experts
+ADAM_STEPS = 10
+
+# Sizes differ wherever they can, so that a swapped axis cannot fit. One span is shorter than the block, one longer.
+# Each seed is the first from 0 up that passes check_routing.
+CASES = {
+    "lm-smoe": Case("lm", "smoe", layers=2, B=2, T=9, C=15, H=3, E=6, K=2, F=10, P=8, V=17, L=4, seed=0),
+    "lm-rmoe": Case("lm", "rmoe", layers=3, B=2, T=8, C=15, H=3, E=6, K=2, F=7, P=9, V=17, L=11, seed=295),
+    "llama-smoe": Case("llama", "smoe", layers=2, B=2, T=9, C=18, H=3, E=5, K=2, F=7, P=10, V=17, seed=0),
+    "llama-rmoe": Case("llama", "rmoe", layers=2, B=2, T=9, C=18, H=3, E=5, K=3, F=7, P=10, V=17, seed=2),
+    "llama-dense": Case("llama", "dense", layers=2, B=2, T=9, C=18, H=3, E=5, K=2, F=7, P=10, V=17, seed=0),
+}
+
+
+def random_parameter(name, shape, rng):
+    """Nothing is 0 or 1: a forgotten bias or norm weight must show. Router heads are loud: choices are clear."""
+    x = torch.randn(shape, generator=rng, dtype=torch.float64)
+    module, kind = name.split(".")[-2:] if "." in name else ("", name)
+    if kind == "weight" and "norm" in module:
+        x = 1 + 0.2 * x
+    elif kind.startswith("b"):
+        x = 0.3 * x
+    elif module != "embed" and kind != "key_pe":
+        x = x * (3 if "router.head" in name else 1) / math.sqrt(shape[-1])
+    return x.float().double()  # exact in float32, the precision it is stored in
+
+
+def make_inputs(c):
+    """Parameters, and 2T+1 tokens of B streams."""
+    rng = torch.Generator().manual_seed(c.seed)
+    params = {name: random_parameter(name, shape, rng) for name, shape in model.parameter_shapes(c).items()}
+    return params, torch.randint(c.V, (c.B, 2 * c.T + 1), generator=rng, dtype=torch.int32)
+
+
+def trace_block(c, params, tokens, memory):
+    """What `rmoe trace` writes, and the memory for the next block."""
+    leaves = {name: x.clone().requires_grad_() for name, x in params.items()}
+    trace, next_memory = forward(c, leaves, tokens, memory)
+    grads = torch.autograd.grad(total_loss(trace), list(leaves.values()))
+    trace |= {f"grad.{name}": grad for name, grad in zip(leaves, grads)}
+    return {name: x.detach() for name, x in trace.items()}, next_memory
+
+
+def final_keys(c):
+    router = {"smoe": "layers.0.moe.router.head.weight", "rmoe": "router_cell.weight_hh", "dense": "layers.0.mlp.w2"}
+    return ["embed.weight", f"layers.{c.layers - 1}.attn.k.weight", router[c.router]]
+
+
+def train(c, params, tokens):
+    """Ten Adam steps on one block with zero memory; losses are those before each update."""
+    leaves = {name: x.clone().requires_grad_() for name, x in params.items()}
+    adam = torch.optim.Adam(leaves.values(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
+    traces = []
+    for _ in range(ADAM_STEPS):
+        trace, _ = forward(c, leaves, tokens, zero_memory(c, params["embed.weight"].dtype))
+        adam.zero_grad()
+        total_loss(trace).backward()
+        adam.step()
+        traces.append({name: x.detach() for name, x in trace.items()})
+    result = {"losses": torch.stack([t["loss"] for t in traces])}
+    result["total_losses"] = torch.stack([total_loss(t) for t in traces])
+    return result | {f"final.{name}": leaves[name].detach() for name in final_keys(c)}, traces
+
+
+def near(what, got, want, tolerance=1e-12):
+    error = (got - want).abs().max().item()
+    assert error <= tolerance, f"{what}: off by {error:.3g}"
+
+
+def check_parts(c):
+    """The parts against torch's own, and against the slowest form of the sentence that defines them."""
+    rng = torch.Generator().manual_seed(0)
+    random = lambda *shape: torch.randn(shape, generator=rng, dtype=torch.float64)
+    D, L, T = c.C // c.H, 7, 5
+
+    cell = torch.nn.GRUCell(c.P, c.P, dtype=torch.float64)
+    x, h = random(c.B, c.P), random(c.B, c.P)
+    near("gru_cell", model.gru_cell(dict(cell.named_parameters()), x, h), cell(x, h))
+
+    x, w, b = random(c.B, c.C), random(c.C), random(c.C)
+    near("layer norm", model.norm({"weight": w, "bias": b}, x), nnf.layer_norm(x, (c.C,), w, b, model.NORM_EPS))
+    near("rms norm", model.norm({"weight": w}, x), nnf.rms_norm(x, (c.C,), w, model.NORM_EPS))
+
+    q, k, v, key_pe = random(1, 1, T, D), random(1, 1, L + T, D), random(1, 1, L + T, D), random(D, L)
+    got = model.span_attention(q, k, v, key_pe)
+    for t in range(T):
+        scores, values = [], []
+        for slot in range(L):
+            position = (L + t) - (L - slot)  # memory takes the first L positions; the slot lies L - slot before t
+            key = [k[0, 0, position, d] + key_pe[d, slot] for d in range(D)]
+            scores.append(math.exp(sum(q[0, 0, t, d] * key[d] for d in range(D)) / math.sqrt(D)))
+            values.append(v[0, 0, position])
+        near("span attention", got[0, 0, t], sum(s * x for s, x in zip(scores, values)) / sum(scores))
+
+    q, k, v = random(1, 1, T, 6), random(1, 1, T, 6), random(1, 1, T, 6)
+    angle = torch.arange(T).double()[:, None] * model.ROPE_THETA ** (-torch.arange(3).double() / 3)
+    turned = lambda x: torch.complex(x[..., :3], x[..., 3:]) * torch.polar(torch.ones_like(angle), angle)
+    complex_rope = lambda x: torch.cat([turned(x).real, turned(x).imag], dim=-1)
+    want = nnf.scaled_dot_product_attention(complex_rope(q), complex_rope(k), v, is_causal=True)
+    near("causal attention", model.causal_attention(q, k, v), want)
+
+    p = {"w1": random(c.E, c.F, c.C), "b1": random(c.E, c.F), "w2": random(c.E, c.C, c.F), "b2": random(c.E, c.C)}
+    x = random(1, 1, c.C)
+    for e in range(c.E):
+        want = p["w2"][e] @ (p["w1"][e] @ x[0, 0] + p["b1"][e]).clamp(min=0) + p["b2"][e]
+        near("experts", model.run_experts(p, x)[0, 0, e], want)
+
+    _, experts, aux = model.gate(torch.tensor([[[0.0, 1.0, 0.0, 1.0]]]).double(), 3)
+    assert experts.flatten().tolist() == [1, 3, 0], "ties go to the lower index"
+    near("load-balance loss", aux, 4 * (1 + 2 * math.e) / (2 + 2 * math.e) / 3)  # three of the four share it equally
+
+    golden = "58000000000000007b225f5f6d657461646174615f5f223a7b22666f726d6174223a227074227d2c2261223a7b22647479706522"
+    golden += "3a22463332222c227368617065223a5b325d2c22646174615f6f666673657473223a5b302c385d7d7d2020200000803f00000040"
+    saved = safetensors.torch.save({"a": torch.tensor([1.0, 2.0])}, {"format": "pt"})
+    assert saved.hex() == golden, "safetensors bytes"
+
+
+def check_routing(c, traces):
+    """Every expert has a token in every layer, and no choice or order hangs on rounding."""
+    for trace in traces:
+        for i in range(c.layers if c.router != "dense" else 0):
+            best = trace[f"layers.{i}.router_logits"].sort(descending=True).values[..., : c.K + 1]
+            margin = -best.diff().max().item()
+            assert margin > MIN_MARGIN, f"layer {i}: margin {margin:.2g}, take another seed"
+            used = len(trace[f"layers.{i}.experts"].unique())
+            assert used == c.E, f"layer {i}: {used} of {c.E} experts used, take another seed"
+
+
+def check_gradients(c, params, tokens, memory, trace):
+    """Central differences at one random entry of every parameter, among those that have a gradient."""
+    rng = torch.Generator().manual_seed(c.seed)
+    for name, x in params.items():
+        grad = trace[f"grad.{name}"].flatten()
+        alive = grad.nonzero().flatten()
+        at = alive[torch.randint(len(alive), (), generator=rng)]  # fails where a parameter gets no gradient at all
+        step = 1e-5 * torch.zeros_like(grad).index_fill(0, at, 1).view_as(x)
+        up, down = (total_loss(forward(c, {**params, name: x + s}, tokens, memory)[0]) for s in (step, -step))
+        near(f"gradient of {name}", grad[at], (up - down) / 2e-5, 1e-9)
+
+
+def check_float32(c, params, tokens, trace):
+    """The same program in float32 takes the same choices: the files can serve a float32 implementation."""
+    single, _ = forward(c, {name: x.float() for name, x in params.items()}, tokens, zero_memory(c, torch.float32))
+    for name, x in single.items():
+        near(f"float32 {name}", x, trace[name], 0 if name.endswith("experts") else 1e-4)
+
+
+def write(path, tensors):
+    path.write_bytes(safetensors.torch.save({k: x.contiguous() for k, x in tensors.items()}, {"format": "pt"}))
+
+
+def config_text(c):
+    span = f"span = {c.L}\n" if c.kind == "lm" else ""
+    return f"""[model]
+kind = "{c.kind}"
+layers = {c.layers}
+hidden = {c.C}
+heads = {c.H}
+{span}experts = {c.E}
+top_k = {c.K}
+expert_hidden = {c.F}
+vocab = {c.V}
+dropout = 0.0
+
+[router]
+name = "{c.router}"
+state = {c.P}
+"""
+
+
+def make_case(name, c, out):
+    check_parts(c)
+    params, stream = make_inputs(c)
+    tokens, next_tokens = stream[:, : c.T + 1].contiguous(), stream[:, c.T :].contiguous()
+    trace, memory = trace_block(c, params, tokens, zero_memory(c))
+    adam, steps = train(c, params, tokens)
+    check_routing(c, [trace, *steps])
+    check_gradients(c, params, tokens, zero_memory(c), trace)
+    check_float32(c, params, tokens, trace)
+
+    (out / f"{name}.toml").write_text(config_text(c))
+    write(out / f"{name}.weights.safetensors", {key: x.float() for key, x in params.items()})
+    write(out / f"{name}.tokens.safetensors", {"tokens": tokens})
+    write(out / f"{name}.trace.safetensors", trace)
+    write(out / f"{name}.adam.safetensors", adam)
+    if c.kind == "lm":
+        next_trace, _ = trace_block(c, params, next_tokens, memory)
+        check_routing(c, [next_trace])
+        check_gradients(c, params, next_tokens, memory, next_trace)
+        write(out / f"{name}.memory.safetensors", {"tokens": next_tokens, **next_trace})
+    print(f"{name}: loss {trace['loss']:.6f}, aux_loss {trace['aux_loss']:.6f}, at step 10 {adam['losses'][-1]:.6f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "tests" / "golden")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    for name, c in CASES.items():
+        make_case(name, c, out)
+
+
+if __name__ == "__main__":
+    main()
