@@ -1,0 +1,51 @@
+#include "models/model.hpp"
+
+#include "ops/cross_entropy/cross_entropy.hpp"
+#include "ops/elementwise/elementwise.hpp"
+#include "ops/reshape/reshape.hpp"
+
+namespace rmoe {
+
+Model::Net Model::make_net(uint64_t seed, DType dtype, Device device) {
+  const Scope scope(parameters_, seed, dtype, device);
+  if (config_.kind == "lm") return Net(std::in_place_type<Lm>, scope, config_, router_);
+  RMOE_CHECK(config_.kind == "llama", "model: kind \"", config_.kind, "\", wanted \"lm\" or \"llama\"");
+  return Net(std::in_place_type<Llama>, scope, config_, router_);
+}
+
+Model::Model(const ModelConfig& config, const RouterConfig& router, uint64_t seed, DType dtype, Device device)
+    : config_(config), router_(router), net_(make_net(seed, dtype, device)) {}
+
+ModelOutput Model::operator()(const Tensor& tokens, const Memory& memory, const Context& context) const {
+  return std::visit([&](const auto& net) { return net(tokens, memory, context); }, net_);
+}
+
+Memory Model::initial_memory(int64_t B) const {
+  return std::visit([&](const auto& net) { return net.initial_memory(B); }, net_);
+}
+
+Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight) {
+  const int64_t V = output.logits.dim(-1), N = targets.numel();
+  const Var loss = cross_entropy(reshape(output.logits, {N, V}), targets.reshape({N}));
+  if (!output.balance || balance_weight == 0) return {loss, loss};
+  return {loss, add(loss, scale(output.balance, balance_weight))};
+}
+
+ParameterCounts count_parameters(const Model& model) {
+  const auto contains = [](const std::string& name, const char* part) {
+    return name.find(part) != name.npos;
+  };
+  ParameterCounts counts;
+  for (const Parameter& p : model.parameters()) {
+    const int64_t n = p.var.value().numel();
+    counts.total += n;
+    if (p.var.requires_grad()) counts.trainable += n;
+    if (p.name == "embed.weight") counts.embedding += n;
+    if (contains(p.name, ".router.") || contains(p.name, "router_cell.")) counts.router += n;
+    const bool expert = contains(p.name, ".experts.");
+    counts.active += expert ? n / model.config().experts * model.config().top_k : n;
+  }
+  return counts;
+}
+
+}  // namespace rmoe

@@ -1,0 +1,49 @@
+// A model of either kind with its parameters: what trainers, evaluators and tools hold.
+#pragma once
+
+#include "models/llama.hpp"
+#include "models/lm.hpp"
+
+#include <variant>
+
+namespace rmoe {
+
+class Model {
+ public:
+  /// `config.vocab` must be known by now. On Device::meta nothing is stored: for counting.
+  Model(const ModelConfig& config, const RouterConfig& router, uint64_t seed, DType dtype = DType::f32,
+        Device device = Device::cpu);
+  Model(const Model&) = delete;  // modules would go on sharing the original's parameters
+  Model& operator=(const Model&) = delete;
+
+  ModelOutput operator()(const Tensor& tokens, const Memory& memory, const Context& context) const;
+  Memory initial_memory(int64_t B) const;
+  Parameters& parameters() { return parameters_; }
+  const Parameters& parameters() const { return parameters_; }
+  const ModelConfig& config() const { return config_; }
+  const RouterConfig& router() const { return router_; }
+
+ private:
+  using Net = std::variant<Lm, Llama>;
+  Net make_net(uint64_t seed, DType dtype, Device device);
+
+  ModelConfig config_;
+  RouterConfig router_;
+  Parameters parameters_;
+  Net net_;
+};
+
+/// What a model is trained on: mean cross-entropy, and the sum that is differentiated.
+struct Losses {
+  Var loss;   // [] nats per token
+  Var total;  // [] loss + balance_weight * balance
+};
+Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight);
+
+struct ParameterCounts {
+  int64_t total = 0, trainable = 0, embedding = 0, router = 0;
+  int64_t active = 0;  // used per token: K of E experts, everything else
+};
+ParameterCounts count_parameters(const Model& model);
+
+}  // namespace rmoe

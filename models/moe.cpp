@@ -1,0 +1,73 @@
+#include "models/moe.hpp"
+
+#include "ops/activation/activation.hpp"
+#include "ops/dropout/dropout.hpp"
+#include "ops/grouped_linear/grouped_linear.hpp"
+#include "ops/load_balance/load_balance.hpp"
+#include "ops/reshape/reshape.hpp"
+#include "ops/swiglu/swiglu.hpp"
+
+#include <cmath>
+
+namespace rmoe {
+namespace {
+
+/// "fastmoe": the original initialises the stacked 3-D tensor, which makes fan_in = out * in.
+Init relu_expert_init(const ModelConfig& model, int64_t in, int64_t out) {
+  return Init::fan_in(model.expert_init == "fastmoe" ? out * in : in);
+}
+
+}  // namespace
+
+ReluExperts::ReluExperts(const Scope& scope, const ModelConfig& model)
+    : dropout_p(model.dropout), path(scope.path_hash()) {
+  const int64_t E = model.experts, F = model.expert_hidden, C = model.hidden;
+  w1 = scope.parameter("w1", {E, F, C}, relu_expert_init(model, C, F));
+  b1 = scope.parameter("b1", {E, F}, Init::constant(0));
+  w2 = scope.parameter("w2", {E, C, F}, relu_expert_init(model, F, C));
+  b2 = scope.parameter("b2", {E, C}, Init::constant(0));
+}
+
+Var ReluExperts::operator()(const Var& rows, const Routes& routes, const Context& context, int64_t T) const {
+  Var hidden = relu(grouped_linear(rows, w1, b1, routes.offsets));  // [M,F]
+  if (context.training) {
+    const RandomStream random = context.random(path, T * routes.top_k * hidden.dim(-1));
+    hidden =
+        dropout(hidden, dropout_p, random, routes.assignment);  // masks follow the token, not the sorted row
+  }
+  return grouped_linear(hidden, w2, b2, routes.offsets);  // [M,C]
+}
+
+SwigluExperts::SwigluExperts(const Scope& scope, const ModelConfig& model) {
+  const int64_t E = model.experts, F = model.expert_hidden, C = model.hidden;
+  const Init init = Init::normal(model.init_std);
+  w1 = scope.parameter("w1", {E, F, C}, init);
+  w2 = scope.parameter("w2", {E, C, F}, init);
+  w3 = scope.parameter("w3", {E, F, C}, init);
+}
+
+Var SwigluExperts::operator()(const Var& rows, const Routes& routes, const Context&, int64_t) const {
+  const Var gate = grouped_linear(rows, w1, {}, routes.offsets);  // [M,F]
+  const Var up = grouped_linear(rows, w3, {}, routes.offsets);    // [M,F]
+  return grouped_linear(swiglu(gate, up), w2, {}, routes.offsets);
+}
+
+template <class Experts>
+MoeOutput Moe<Experts>::operator()(const Var& x, const RouterState& state, const Context& context) const {
+  const int64_t C = x.dim(-1), N = x.value().numel() / C, T = x.dim(1);
+  const Var tokens = reshape(x, {N, C});
+  const Routing routing = router_(tokens, state);
+  const Gate& gate = routing.gate;
+  const Routes routes = sort_by_expert(gate.experts, E_);
+  const Var rows = experts_(expert_dispatch(tokens, routes), routes, context, T);  // [N*K,C]
+  const Var y = expert_combine(rows, gate.weights, routes);                        // [N,C]
+  return {reshape(y, x.shape()),
+          routing.state,
+          load_balance(gate.probs, gate.experts),
+          {routing.logits.value(), gate.probs.value(), gate.weights.value(), gate.experts}};
+}
+
+template class Moe<ReluExperts>;
+template class Moe<SwigluExperts>;
+
+}  // namespace rmoe

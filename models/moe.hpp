@@ -1,0 +1,63 @@
+// The mixture-of-experts block: y_n = sum_k g_nk Expert_{e_nk}(x_n). No token is dropped: rows are sorted by
+// expert and every expert runs on its own rows.
+#pragma once
+
+#include "models/context.hpp"
+#include "models/router.hpp"
+#include "ops/expert_dispatch/expert_dispatch.hpp"
+
+namespace rmoe {
+
+/// ReLU experts of the LM setting: w2 dropout(relu(w1 x + b1)) + b2, stacked over experts.
+struct ReluExperts {
+  Var w1, b1;  // [E,F,C] [E,F]
+  Var w2, b2;  // [E,C,F] [E,C]
+  double dropout_p;
+  uint64_t path;
+
+  ReluExperts(const Scope& scope, const ModelConfig& model);
+  /// rows [M,C], sorted by expert.
+  Var operator()(const Var& rows, const Routes& routes, const Context& context, int64_t T) const;
+};
+
+/// SwiGLU experts of the Llama setting: w2 (silu(w1 x) * w3 x), no biases.
+struct SwigluExperts {
+  Var w1, w3;  // [E,F,C]
+  Var w2;      // [E,C,F]
+
+  SwigluExperts(const Scope& scope, const ModelConfig& model);
+  Var operator()(const Var& rows, const Routes& routes, const Context& context, int64_t T) const;
+};
+
+/// What a layer's router did, for the load-balance loss, the step line and `trace`.
+struct RoutingStats {
+  Tensor logits, probs;  // [N,E]
+  Tensor weights;        // [N,K]
+  Tensor experts;        // [N,K] i32
+};
+
+struct MoeOutput {
+  Var y;  // [B,T,C]
+  RouterState state;
+  Var balance;  // [] load-balance loss of this layer
+  RoutingStats stats;
+};
+
+template <class Experts>
+class Moe {
+ public:
+  Moe(const Scope& scope, const ModelConfig& model, const RouterConfig& router,
+      const std::optional<RouterCell>& cell)
+      : router_(scope / "router", model, router, cell),
+        experts_(scope / "experts", model),
+        E_(model.experts) {}
+
+  MoeOutput operator()(const Var& x, const RouterState& state, const Context& context) const;  // x [B,T,C]
+
+ private:
+  Router router_;
+  Experts experts_;
+  int64_t E_;
+};
+
+}  // namespace rmoe

@@ -1,0 +1,52 @@
+// Scope: the only way to make a parameter. Its path is the checkpoint key, and the initial value of a
+// parameter depends on (seed, key) alone, so models that share a key share the value.
+#pragma once
+
+#include "autograd/var.hpp"
+
+#include <string>
+#include <vector>
+
+namespace rmoe {
+
+/// How a parameter starts.
+struct Init {
+  enum class Kind { constant, uniform, normal };
+  Kind kind;
+  double value;  // the constant, the bound of [-value, value), or the standard deviation
+
+  static Init constant(double c) { return {Kind::constant, c}; }
+  static Init uniform(double bound) { return {Kind::uniform, bound}; }
+  static Init normal(double stddev) { return {Kind::normal, stddev}; }
+  /// torch's default of a linear layer and its bias.
+  static Init fan_in(int64_t fan_in);
+};
+
+struct Parameter {
+  std::string name;
+  Var var;
+};
+using Parameters = std::vector<Parameter>;  // in the order of construction
+
+class Scope {
+ public:
+  Scope(Parameters& parameters, uint64_t seed, DType dtype, Device device)
+      : parameters_(parameters), seed_(seed), dtype_(dtype), device_(device) {}
+
+  Scope operator/(const std::string& name) const;
+  Scope operator/(int64_t index) const { return *this / std::to_string(index); }
+  Var parameter(const std::string& name, Shape shape, Init init) const;
+  /// Identifies the module in random streams.
+  uint64_t path_hash() const;
+
+ private:
+  std::string join(const std::string& name) const { return path_.empty() ? name : path_ + "." + name; }
+
+  Parameters& parameters_;
+  uint64_t seed_;
+  DType dtype_;
+  Device device_;
+  std::string path_;
+};
+
+}  // namespace rmoe

@@ -1,0 +1,50 @@
+// Running the real binary, as a user does.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace rmoe::test {
+
+struct ProcessResult {
+  int code = 0;  // exit code, or 128 + signal
+  std::string out, err;
+};
+
+/// Runs `rmoe args...` in `folder` and waits for it.
+ProcessResult rmoe(const std::filesystem::path& folder, const std::vector<std::string>& args);
+
+/// A running `rmoe`; killed with the object if it is still there.
+class Process {
+ public:
+  Process(const std::filesystem::path& folder, const std::vector<std::string>& args);
+  ~Process();
+  Process(const Process&) = delete;
+  void signal(int number);
+  /// Waits for the end; what it printed comes with the result.
+  ProcessResult wait();
+
+ private:
+  std::filesystem::path out_, err_;
+  pid_t pid_;
+};
+
+/// A folder of its own for a test, removed at the end.
+class TestFolder {
+ public:
+  TestFolder();
+  ~TestFolder();
+  TestFolder(const TestFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void write_text(const std::filesystem::path& path, const std::string& text);
+std::string read_text(const std::filesystem::path& path);
+
+}  // namespace rmoe::test

@@ -1,0 +1,81 @@
+#include "tests/tiny_models.hpp"
+
+#include "engine/random.hpp"
+
+#include <cmath>
+#include <cstring>
+
+namespace rmoe::test {
+
+std::vector<TinyCase> tiny_cases() {
+  const ModelConfig lm{.kind = "lm",
+                       .layers = 2,
+                       .hidden = 12,
+                       .heads = 3,
+                       .span = 7,
+                       .vocab = 11,
+                       .experts = 4,
+                       .top_k = 2,
+                       .expert_hidden = 10,
+                       .dropout = 0};
+  ModelConfig llama = lm;
+  llama.kind = "llama";
+  llama.init_std = 0.3;
+  const auto router = [](const char* name) { return RouterConfig{.name = name, .state = 5}; };
+  return {{"lm-smoe", lm, router("smoe")},
+          {"lm-rmoe", lm, router("rmoe")},
+          {"llama-smoe", llama, router("smoe")},
+          {"llama-rmoe", llama, router("rmoe")},
+          {"llama-dense", llama, router("dense")}};
+}
+
+Batch tiny_batch(const ModelConfig& config) {
+  std::vector<int32_t> inputs, targets;
+  for (int i = 0; i < 10; ++i) {
+    inputs.push_back((i * i + 3) % config.vocab);
+    targets.push_back((i * 7 + 1) % config.vocab);
+  }
+  return {from_vector(inputs, {2, 5}), from_vector(targets, {2, 5}), false};
+}
+
+void spread_parameters(const Model& model) {
+  for (const Parameter& p : model.parameters()) {
+    const Tensor noise = empty_like(p.var.value());
+    fill_normal(noise, 0, 0.2, 9, hash(p.name));
+    accumulate(p.var.value(), noise);
+  }
+}
+
+Memory warm_memory(const Model& model) {
+  const NoGrad guard;
+  const Batch batch = tiny_batch(model.config());
+  return model(batch.targets, model.initial_memory(2), {}).memory;
+}
+
+Tensors gradients(const TinyCase& c, uint64_t seed) {
+  Model model(c.model, c.router, seed);
+  const Batch batch = tiny_batch(c.model);
+  const Context context{.training = true, .seed = 4, .step = 1};
+  backward(losses(model(batch.inputs, warm_memory(model), context), batch.targets, 0.01).total);
+  Tensors grads;
+  for (const Parameter& p : model.parameters()) grads.push_back(p.var.grad());
+  return grads;
+}
+
+bool same_bits(const Tensors& a, const Tensors& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].defined() != b[i].defined()) return false;
+    if (a[i] && std::memcmp(a[i].raw(), b[i].raw(), a[i].bytes()) != 0) return false;
+  }
+  return true;
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  const Array x = to_array(a), y = to_array(b);
+  double most = 0;
+  for (size_t i = 0; i < x.data.size(); ++i) most = std::max(most, std::fabs(x.data[i] - y.data[i]));
+  return most;
+}
+
+}  // namespace rmoe::test

@@ -1,0 +1,34 @@
+// Models small enough to check every number of, shared by the tests.
+#pragma once
+
+#include "data/stream.hpp"
+#include "models/model.hpp"
+#include "tests/op_case.hpp"
+
+namespace rmoe::test {
+
+struct TinyCase {
+  std::string name;
+  ModelConfig model;
+  RouterConfig router;
+};
+
+/// Both kinds with both routers, and the dense Llama: 2 layers, odd sizes.
+std::vector<TinyCase> tiny_cases();
+
+/// Two streams of five tokens.
+Batch tiny_batch(const ModelConfig& config);
+
+/// Moves biases off zero and norms off one, so that no gradient is checked at a special point.
+void spread_parameters(const Model& model);
+
+/// The memory that a first block leaves behind.
+Memory warm_memory(const Model& model);
+
+/// Gradients of all parameters of a float model made with `seed`, training mode, memory in use.
+Tensors gradients(const TinyCase& c, uint64_t seed);
+
+bool same_bits(const Tensors& a, const Tensors& b);
+double largest_difference(const Tensor& a, const Tensor& b);
+
+}  // namespace rmoe::test

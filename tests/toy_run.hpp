@@ -1,0 +1,17 @@
+// A toy corpus and config on which the real binary trains in a moment.
+#pragma once
+
+#include "tests/process.hpp"
+
+namespace rmoe::test {
+
+/// Writes toy.txt and toy.toml into the folder: a 2-layer lm, 4 streams of 16 tokens, span 24, dropout on.
+void make_toy(const TestFolder& folder);
+
+/// `rmoe train toy.toml --run RUN extra...`
+std::vector<std::string> train_toy(const std::string& run, std::vector<std::string> extra = {});
+
+/// The numbers after "key": in every line of RUN/metrics.jsonl that has it, as text.
+std::vector<std::string> metric(const std::filesystem::path& run, const std::string& key);
+
+}  // namespace rmoe::test

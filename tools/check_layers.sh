@@ -1,0 +1,33 @@
+#!/bin/sh
+# The include order of the house: engine <- autograd <- ops <- models <- train; data sees engine only; nothing includes
+# tests or tools (but tests). Every op folder has its test. Prints every offence.
+set -eu
+cd "$(dirname "$0")/.."
+status=0
+
+# forbid FOLDER 'FOLDERS IT MUST NOT INCLUDE'
+forbid() {
+  if git grep -nE "^#include \"($2)/" -- "$1/*.hpp" "$1/*.cpp" ":!$1/*test.cpp" ":!$1/*/test.cpp"; then
+    echo "  ^ $1/ must not include these: see the order in tools/check_layers.sh"
+    status=1
+  fi
+}
+forbid engine 'autograd|ops|models|data|train|tests|tools'
+forbid autograd 'ops|models|data|train|tests|tools'
+forbid ops 'models|data|train|tests|tools'
+forbid models 'data|train|tests|tools'
+forbid data 'autograd|ops|models|train|tests|tools'
+forbid train 'tests|tools'
+
+# Eigen stays behind the seam.
+if git grep -nE '#include <Eigen' -- ':!engine/gemm.cpp' ':!ops/*/cpu.cpp'; then
+  echo '  ^ Eigen belongs in ops/*/cpu.cpp and engine/gemm.cpp'
+  status=1
+fi
+for folder in ops/*/; do
+  for file in cpu.cpp kernels.hpp test.cpp; do
+    case "$folder$file" in ops/reshape/cpu.cpp | ops/reshape/kernels.hpp) continue ;; esac  # a view has no kernel
+    [ -f "$folder$file" ] || { echo "$folder has no $file"; status=1; }
+  done
+done
+exit $status

@@ -1,0 +1,20 @@
+#include "train/checkpointed_model.hpp"
+
+#include "train/weights.hpp"
+
+namespace rmoe {
+
+CheckpointedModel open_checkpoint(const std::filesystem::path& path) {
+  CheckpointedModel opened;
+  opened.path = find_checkpoint(path);
+  const Snapshot snapshot = load_checkpoint(opened.path);
+  opened.config = parse_config(snapshot.state.at("config").get<std::string>(), opened.path.string(), {});
+  opened.vocabulary = Vocabulary::from_json(snapshot.state.at("vocabulary"));
+  opened.model = std::make_unique<Model>(opened.config.model, opened.config.router, opened.config.train.seed);
+  assign(opened.path.string(), named_values(opened.model->parameters()), snapshot.model);
+  opened.step = snapshot.step;
+  opened.data_fingerprint = snapshot.state.at("data").get<std::string>();
+  return opened;
+}
+
+}  // namespace rmoe

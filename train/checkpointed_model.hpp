@@ -1,0 +1,26 @@
+// A trained model opened for use: weights, config and vocabulary out of a checkpoint.
+#pragma once
+
+#include "data/vocabulary.hpp"
+#include "models/model.hpp"
+#include "train/checkpoint.hpp"
+#include "train/config.hpp"
+
+#include <filesystem>
+#include <memory>
+
+namespace rmoe {
+
+struct CheckpointedModel {
+  std::filesystem::path path;
+  Config config;
+  Vocabulary vocabulary;
+  std::unique_ptr<Model> model;
+  int64_t step = 0;
+  std::string data_fingerprint;
+};
+
+/// `path` is a run folder (its best checkpoint, or else its newest) or one checkpoint.
+CheckpointedModel open_checkpoint(const std::filesystem::path& path);
+
+}  // namespace rmoe

@@ -1,0 +1,93 @@
+#include "engine/memory.hpp"
+#include "engine/parallel.hpp"
+#include "train/command_options.hpp"
+#include "train/commands.hpp"
+#include "train/peak.hpp"
+#include "train/step.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <fmt/core.h>
+
+namespace rmoe {
+namespace {
+
+struct Options {
+  std::vector<std::string> configs;
+  std::vector<std::string> routers = {"smoe", "rmoe"};
+  std::vector<std::string> overrides;
+  int64_t batch = 4, block = 512, steps = 5;
+  MachineOptions machine;
+};
+
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Tokens that look like nothing: speed does not depend on them, beyond how evenly they spread over the
+/// experts.
+std::vector<int32_t> random_tokens(int64_t n, int64_t vocab) {
+  std::vector<int32_t> tokens(n);
+  for (int64_t i = 0; i < n; ++i) tokens[i] = int32_t(uniform_at(1, hash("bench"), i) * float(vocab));
+  return tokens;
+}
+
+void bench_step(Config config, const Options& o, double peak) {
+  config.train.batch = o.batch;
+  config.train.block = o.block;
+  config.train.micro_batches = 1;
+  if (config.model.vocab == 0) config.model.vocab = 205;
+  const int64_t tokens = o.batch * o.block;
+  TrainState state(config, random_tokens(tokens * (o.steps + 4), config.model.vocab));
+  train_step(state, config);  // takes the memory from the system; not counted
+  const int64_t system_calls = memory::stats(Device::cpu).system_calls;
+  std::vector<double> times;
+  double flops = 0;
+  for (int64_t i = 0; i < o.steps; ++i) {
+    const double start = seconds();
+    flops = train_step(state, config).flops;
+    times.push_back(seconds() - start);
+  }
+  std::sort(times.begin(), times.end());
+  const double median = times[times.size() / 2];
+  const memory::Stats stats = memory::stats(Device::cpu);
+  fmt::print("{:<6} {:<6} {:>9.1f} {:>9.1f} {:>9.0f} {:>10.1f} {:>10.1f} {:>6.1f} % {:>8.0f} {:>6}\n",
+             config.model.kind, config.router.name, 1e3 * times[0], 1e3 * median, tokens / median,
+             flops / 1e9, flops / median / 1e9, 100 * flops / median / peak, double(stats.peak) / (1 << 20),
+             stats.system_calls - system_calls);
+}
+
+int run_bench_step(const Options& o) {
+  o.machine.apply();
+  const double peak = measure_gemm_peak();
+  fmt::print("{} thread(s), measured fp32 peak {:.1f} GFLOP/s, batch {} x {}, {} steps after one\n",
+             thread_count(), peak / 1e9, o.batch, o.block, o.steps);
+  fmt::print("{:<6} {:<6} {:>9} {:>9} {:>9} {:>10} {:>10} {:>8} {:>8} {:>6}\n", "model", "router", "best ms",
+             "median", "tokens/s", "GFLOP/step", "GFLOP/s", "of peak", "MiB", "allocs");
+  for (const std::string& path : o.configs)
+    for (const std::string& router : o.routers) {
+      std::vector<std::string> overrides = o.overrides;
+      overrides.push_back("router.name=" + router);
+      bench_step(load_config(path, overrides), o, peak);
+    }
+  return 0;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Action& run) {
+  const auto o = std::make_shared<Options>();
+  CLI::App* bench = app.add_subcommand("bench", "Measure speed against this machine's peak");
+  bench->require_subcommand(1);
+  CLI::App* step = bench->add_subcommand("step", "Whole training steps");
+  step->add_option("CONFIGS", o->configs, "configs to measure")->required();
+  step->add_option("--routers", o->routers, "routers to measure")->delimiter(',');
+  step->add_option("--set", o->overrides, "override a setting: section.key=value")->type_name("A.B=V");
+  step->add_option("--batch", o->batch, "streams")->check(CLI::PositiveNumber);
+  step->add_option("--block", o->block, "tokens of each stream")->check(CLI::PositiveNumber);
+  step->add_option("--steps", o->steps, "steps to time")->check(CLI::PositiveNumber);
+  o->machine.add_to(*step);
+  step->callback([o, &run] { run = [o] { return run_bench_step(*o); }; });
+}
+
+}  // namespace rmoe

@@ -1,0 +1,50 @@
+#include "train/checkpointed_model.hpp"
+#include "train/command_options.hpp"
+#include "train/commands.hpp"
+#include "train/sample.hpp"
+#include "train/signals.hpp"
+
+#include <fmt/core.h>
+
+namespace rmoe {
+namespace {
+
+struct Options {
+  std::string path, prompt;
+  SampleOptions sample;
+  MachineOptions machine;
+};
+
+int run_sample(const Options& o) {
+  o.machine.apply();
+  const CheckpointedModel opened = open_checkpoint(o.path);
+  const std::vector<int32_t> prompt = opened.vocabulary.encode(o.prompt);
+  fmt::print("{}", o.prompt);
+  catch_signals();
+  sample(*opened.model, prompt, o.sample, [&](int32_t token) {
+    fmt::print("{}", opened.vocabulary.decode(std::vector{token}));
+    std::fflush(stdout);
+    return !stop_requested();
+  });
+  fmt::print("\n");
+  return stop_requested() ? kInterrupted : 0;
+}
+
+}  // namespace
+
+void add_sample(CLI::App& app, Action& run) {
+  const auto o = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("sample", "Generate text from a trained model");
+  command->add_option("RUN", o->path, "run folder or checkpoint")->required();
+  command->add_option("--prompt", o->prompt, "text to continue")->required();
+  command->add_option("--tokens", o->sample.tokens, "tokens to generate")->check(CLI::NonNegativeNumber);
+  command->add_option("--temperature", o->sample.temperature, "0 takes the likeliest token")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--top-k", o->sample.top_k, "draw from the K likeliest tokens; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--seed", o->sample.seed, "of the draws");
+  o->machine.add_to(*command);
+  command->callback([o, &run] { run = [o] { return run_sample(*o); }; });
+}
+
+}  // namespace rmoe

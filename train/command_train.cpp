@@ -1,0 +1,67 @@
+#include "train/checkpoint.hpp"
+#include "train/command_options.hpp"
+#include "train/commands.hpp"
+#include "train/signals.hpp"
+#include "train/trainer.hpp"
+
+#include <fmt/core.h>
+
+namespace rmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  ConfigOptions config;
+  RunOptions run;
+  int64_t steps = -1;
+  MachineOptions machine;
+};
+
+fs::path default_run(const Options& o, const Config& config) {
+  return fs::path("runs") / (fs::path(o.config.path).stem().string() + "-" + config.router.name);
+}
+
+int run_train(Options o) {
+  o.machine.apply();
+  if (o.steps >= 0) o.config.overrides.push_back(concat("train.steps=", o.steps));
+  Config config = o.config.load();
+  if (o.run.run.empty()) o.run.run = default_run(o, config);
+  if (!o.run.resume && has_checkpoint(o.run.run))
+    fail("train: ", o.run.run.string(),
+         " already holds a run; add --resume to go on with it, or choose another --run");
+
+  const Corpus corpus = load_corpus(config.data);
+  const int64_t vocabulary = corpus.vocabulary.size();
+  if (config.model.vocab == 0) config.model.vocab = vocabulary;
+  RMOE_CHECK(config.model.vocab >= vocabulary, "train: model.vocab is ", config.model.vocab,
+             " but the data has ", vocabulary, " symbols");
+  fs::create_directories(o.run.run);
+  catch_signals();
+  const RunResult result = train(config, corpus, o.run);
+  if (result.interrupted) {
+    fmt::print("stopped at step {} of {}, saved; go on with --resume --run {}\n", result.step,
+               config.train.steps, o.run.run.string());
+    return kInterrupted;
+  }
+  if (result.valid)
+    fmt::print("done: {} steps, valid loss {:.4f}, BPC {:.4f}, {:.0f} tokens/s; everything is in {}\n",
+               result.step, result.valid->loss, result.valid->bpc(), result.tokens_per_s, o.run.run.string());
+  return 0;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Action& run) {
+  const auto o = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("train", "Train a model; Ctrl-C saves and stops");
+  o->config.add_to(*command);
+  command->add_option("--steps", o->steps, "short for --set train.steps=N");
+  command->add_option("--run", o->run.run, "run folder; default runs/CONFIG-ROUTER");
+  command->add_flag("--resume", o->run.resume, "go on from the newest intact checkpoint, if there is one");
+  command->add_option("--init", o->run.init, "start from these parameters (safetensors)");
+  o->machine.add_to(*command);
+  command->callback([o, &run] { run = [o] { return run_train(*o); }; });
+}
+
+}  // namespace rmoe

@@ -1,0 +1,22 @@
+// The subcommands of `rmoe`. Each adds its options to the command line and leaves the work in `run`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace rmoe {
+
+/// The chosen subcommand; returns the exit code.
+using Action = std::function<int()>;
+
+inline constexpr int kInterrupted = 130;
+
+void add_train(CLI::App& app, Action& run);
+void add_eval(CLI::App& app, Action& run);
+void add_sample(CLI::App& app, Action& run);
+void add_info(CLI::App& app, Action& run);
+void add_data(CLI::App& app, Action& run);
+void add_trace(CLI::App& app, Action& run);
+void add_bench(CLI::App& app, Action& run);
+
+}  // namespace rmoe

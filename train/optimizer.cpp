@@ -1,0 +1,53 @@
+#include "train/optimizer.hpp"
+
+#include "ops/optimizer/optimizer.hpp"
+#include "train/weights.hpp"
+
+namespace rmoe {
+
+Optimizer::Optimizer(const OptimizerConfig& config, const Parameters& parameters) : config_(config) {
+  for (const Parameter& p : parameters) {
+    if (!p.var.requires_grad()) continue;
+    const Tensor& value = p.var.value();
+    const DType acc = acc_type(value.dtype());
+    slots_.push_back({p.name, p.var, zeros(value.shape(), acc, value.device()),
+                      zeros(value.shape(), acc, value.device())});
+  }
+}
+
+Tensors Optimizer::gradients() const {
+  Tensors grads;
+  for (const Slot& slot : slots_) {
+    grads.push_back(slot.var.grad());
+    RMOE_CHECK(grads.back(), "optimizer: no gradient reached ", slot.name);
+  }
+  return grads;
+}
+
+void Optimizer::step(int64_t step, double lr, double grad_scale) {
+  const AdamOptions options{.lr = lr,
+                            .beta1 = config_.beta1,
+                            .beta2 = config_.beta2,
+                            .eps = config_.eps,
+                            .weight_decay = config_.weight_decay,
+                            .decoupled = config_.name == "adamw"};
+  for (Slot& slot : slots_) {
+    adam_step(slot.var.value(), slot.var.grad(), slot.m, slot.v, options, step, grad_scale);
+    slot.var.zero_grad();
+  }
+}
+
+std::vector<NamedTensor> Optimizer::state() const {
+  std::vector<NamedTensor> state;
+  for (const Slot& slot : slots_) {
+    state.push_back({"m." + slot.name, slot.m});
+    state.push_back({"v." + slot.name, slot.v});
+  }
+  return state;
+}
+
+void Optimizer::restore(const std::vector<NamedTensor>& state) {
+  assign("optimizer state", this->state(), state);
+}
+
+}  // namespace rmoe

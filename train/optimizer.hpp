@@ -1,0 +1,34 @@
+// The optimizer over all trainable parameters of a model. Moments are fp32 and made at the first step.
+#pragma once
+
+#include "models/scope.hpp"
+#include "train/config.hpp"
+#include "train/safetensors.hpp"
+
+namespace rmoe {
+
+class Optimizer {
+ public:
+  Optimizer(const OptimizerConfig& config, const Parameters& parameters);
+
+  /// Gradients of the trainable parameters, for norms and clipping; a missing one is an error naming its
+  /// parameter.
+  Tensors gradients() const;
+  /// Update number `step` (1-based) with the gradients times grad_scale. Gradients are forgotten afterwards.
+  void step(int64_t step, double lr, double grad_scale);
+
+  /// `m.<key>` and `v.<key>` for the checkpoint, and back.
+  std::vector<NamedTensor> state() const;
+  void restore(const std::vector<NamedTensor>& state);
+
+ private:
+  struct Slot {
+    std::string name;
+    Var var;
+    Tensor m, v;
+  };
+  OptimizerConfig config_;
+  std::vector<Slot> slots_;
+};
+
+}  // namespace rmoe

@@ -1,0 +1,34 @@
+// One optimizer step: the arithmetic of training, without files, clocks or messages.
+#pragma once
+
+#include "data/stream.hpp"
+#include "models/model.hpp"
+#include "train/optimizer.hpp"
+
+namespace rmoe {
+
+struct StepResult {
+  double loss = 0;       // nats per token, mean over the batch
+  double balance = 0;    // load-balance loss, summed over layers
+  double grad_norm = 0;  // global L2 norm before clipping
+  double load = 0;       // busiest expert's tokens over the mean, the worst layer
+  double entropy = 0;    // of the gate's softmax in nats, mean over tokens and layers
+  double flops = 0;      // forward and backward, as the ops counted them
+};
+
+/// Everything that changes while training: what a checkpoint must hold.
+struct TrainState {
+  Model model;
+  Optimizer optimizer;
+  BatchStream stream;
+  Memory memory;     // [B,L,C] per layer
+  int64_t step = 0;  // finished optimizer steps
+
+  TrainState(const Config& config, const std::vector<int32_t>& tokens);
+};
+
+/// Runs step number state.step + 1. A loss or gradient that is not finite is an Error naming the first bad
+/// tensor, thrown before any parameter changes.
+StepResult train_step(TrainState& state, const Config& config);
+
+}  // namespace rmoe

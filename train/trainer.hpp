@@ -1,0 +1,35 @@
+// A training run: steps, the step line, validation, checkpoints, stopping and going on, all in one run
+// folder:
+//
+//   RUN/config.toml  metrics.jsonl  events.out.tfevents.*  checkpoints/{step-N, latest, best}
+#pragma once
+
+#include "data/corpus.hpp"
+#include "train/evaluate.hpp"
+#include "train/step.hpp"
+
+#include <filesystem>
+#include <optional>
+
+namespace rmoe {
+
+struct RunOptions {
+  std::filesystem::path run;
+  bool resume = false;
+  std::filesystem::path init;  // start from these parameters (safetensors)
+};
+
+/// How a run ended.
+struct RunResult {
+  int64_t step = 0;
+  bool interrupted = false;
+  std::optional<Evaluation> valid;  // of the last validation
+  std::optional<Evaluation> test;   // of the best checkpoint, after the last step
+  double tokens_per_s = 0;          // training steps only
+};
+
+/// Trains `config` on `corpus` until config.train.steps or until a signal asks to stop (the state is saved
+/// then).
+RunResult train(const Config& config, const Corpus& corpus, const RunOptions& options);
+
+}  // namespace rmoe
