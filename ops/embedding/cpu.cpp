@@ -18,6 +18,11 @@ void bucket_by_token(int32_t* first, int32_t* order, const int32_t* tokens, int6
   for (int64_t n = N - 1; n >= 0; --n) order[--first[tokens[n]]] = int32_t(n);
 }
 
+template <class T>
+void add_row(T* into, const T* row, int64_t C) {
+  for (int64_t c = 0; c < C; ++c) into[c] += row[c];
+}
+
 }  // namespace
 
 template <class T>
@@ -38,8 +43,7 @@ void embedding_bwd(T* dw, const T* dy, const int32_t* tokens, int64_t N, int64_t
   parallel_chunks(V, kRows, [&](int64_t begin, int64_t end) {
     if (beta == 0) std::fill(dw + begin * C, dw + end * C, T(0));
     for (int64_t v = begin; v < end; ++v)
-      for (int32_t i = first[v]; i < first[v + 1]; ++i)
-        for (int64_t c = 0; c < C; ++c) dw[v * C + c] += dy[order[i] * C + c];
+      for (int32_t i = first[v]; i < first[v + 1]; ++i) add_row(dw + v * C, dy + order[i] * C, C);
   });
 }
 

@@ -5,6 +5,17 @@
 #include <numeric>
 
 namespace rmoe::cpu {
+namespace {
+
+template <class T>
+double sum_of_squares(const T* g, int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += double(g[i]) * double(g[i]);
+  return sum;
+}
+
+}  // namespace
 
 template <class T>
 void grad_norm_squares(double* sum, const T* g, int64_t n) {
@@ -12,10 +23,7 @@ void grad_norm_squares(double* sum, const T* g, int64_t n) {
   const int64_t chunks = (n + kChunk - 1) / kChunk;
   const Scratch<double> partials(chunks);
   parallel_chunks(n, kChunk, [&](int64_t begin, int64_t end) {
-    double squares = 0;
-#pragma omp simd reduction(+ : squares)
-    for (int64_t i = begin; i < end; ++i) squares += double(g[i]) * double(g[i]);
-    partials[begin / kChunk] = squares;
+    partials[begin / kChunk] = sum_of_squares(g + begin, end - begin);
   });
   *sum = std::accumulate(partials.data(), partials.data() + chunks, 0.0);
 }

@@ -5,51 +5,56 @@
 
 namespace rmoe::cpu {
 namespace {
+
 constexpr int64_t kRows = 32;
+
+template <class T>
+void normalise_row(T* y, T& mean, T& rstd, const T* x, const T* w, const T* b, int64_t C, double eps) {
+  T sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t c = 0; c < C; ++c) sum += x[c];
+  const T mu = sum / C;
+  // Not mean(x^2) - mu^2: that cancels when the mean is large.
+#pragma omp simd reduction(+ : squares)
+  for (int64_t c = 0; c < C; ++c) squares += (x[c] - mu) * (x[c] - mu);
+  const T r = T(1) / std::sqrt(squares / C + T(eps));
+  for (int64_t c = 0; c < C; ++c) y[c] = (x[c] - mu) * r * w[c] + b[c];
+  mean = mu;
+  rstd = r;
 }
+
+// dx_c = r (g_c - mean_j(g_j) - (x_c - mu) r^2 mean_j(g_j (x_j - mu))),  g_c = dy_c w_c
+template <class T>
+void row_gradient(T* dx, const T* dy, const T* x, const T* w, T mu, T r, int64_t C, double beta) {
+  T sum = 0, dot = 0;
+#pragma omp simd reduction(+ : sum, dot)
+  for (int64_t c = 0; c < C; ++c) {
+    sum += dy[c] * w[c];
+    dot += dy[c] * w[c] * (x[c] - mu);
+  }
+  const T centre = sum / C, shrink = r * r * dot / C;
+  for (int64_t c = 0; c < C; ++c) {
+    const T g = r * (dy[c] * w[c] - centre - (x[c] - mu) * shrink);
+    dx[c] = beta == 0 ? g : dx[c] + g;
+  }
+}
+
+}  // namespace
 
 template <class T>
 void layer_norm_fwd(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* w, const T* b, int64_t N,
                     int64_t C, double eps) {
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      const T* xn = x + n * C;
-      T sum = 0, squares = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t c = 0; c < C; ++c) sum += xn[c];
-      const T mu = sum / C;
-      // Not mean(x^2) - mu^2: that cancels when the mean is large.
-#pragma omp simd reduction(+ : squares)
-      for (int64_t c = 0; c < C; ++c) squares += (xn[c] - mu) * (xn[c] - mu);
-      const T r = T(1) / std::sqrt(squares / C + T(eps));
-      for (int64_t c = 0; c < C; ++c) y[n * C + c] = (xn[c] - mu) * r * w[c] + b[c];
-      mean[n] = mu;
-      rstd[n] = r;
-    }
+    for (int64_t n = begin; n < end; ++n) normalise_row(y + n * C, mean[n], rstd[n], x + n * C, w, b, C, eps);
   });
 }
 
-// dx_nc = r_n (g_nc - mean_j(g_nj) - (x_nc - mu_n) r_n^2 mean_j(g_nj (x_nj - mu_n))),  g_nc = dy_nc w_c
 template <class T>
 void layer_norm_bwd_x(T* dx, const T* dy, const T* x, const T* w, const acc_t<T>* mean, const acc_t<T>* rstd,
                       int64_t N, int64_t C, double beta) {
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      const T *xn = x + n * C, *dyn = dy + n * C;
-      const T mu = mean[n], r = rstd[n];
-      T* dxn = dx + n * C;
-      T sum = 0, dot = 0;
-#pragma omp simd reduction(+ : sum, dot)
-      for (int64_t c = 0; c < C; ++c) {
-        sum += dyn[c] * w[c];
-        dot += dyn[c] * w[c] * (xn[c] - mu);
-      }
-      const T centre = sum / C, shrink = r * r * dot / C;
-      for (int64_t c = 0; c < C; ++c) {
-        const T g = r * (dyn[c] * w[c] - centre - (xn[c] - mu) * shrink);
-        dxn[c] = beta == 0 ? g : dxn[c] + g;
-      }
-    }
+    for (int64_t n = begin; n < end; ++n)
+      row_gradient(dx + n * C, dy + n * C, x + n * C, w, mean[n], rstd[n], C, beta);
   });
 }
 

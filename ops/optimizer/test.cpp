@@ -2,6 +2,7 @@
 #include "ops/optimizer/optimizer.hpp"
 #include "tests/op_case.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <doctest/doctest.h>
 
@@ -39,18 +40,21 @@ Tensors train(DType dtype, Shape shape, const AdamOptions& options, int64_t step
   return {p, m, v};
 }
 
+bool all_close(const Tensor& got, const Array& wanted, double tolerance) {
+  const Array values = to_array(got);
+  return std::equal(values.data.begin(), values.data.end(), wanted.data.begin(), wanted.data.end(),
+                    [=](double a, double b) { return std::fabs(a - b) < tolerance; });
+}
+
 void check_against_torch(DType dtype, const AdamOptions& options, double grad_scale, double tolerance) {
   const Shape shape{3, 7};
   const int64_t steps = 6;
   State wanted{random(shape), Array(shape), Array(shape)};
   for (int64_t t = 1; t <= steps; ++t) reference_step(wanted, gradient_of(shape, t), options, t, grad_scale);
   const Tensors got = train(dtype, shape, options, steps, grad_scale);
-  const Array p = to_array(got[0]), m = to_array(got[1]), v = to_array(got[2]);
-  for (int64_t i = 0; i < shape.numel(); ++i) {
-    CHECK(std::fabs(p[i] - wanted.p[i]) < tolerance);
-    CHECK(std::fabs(m[i] - wanted.m[i]) < tolerance);
-    CHECK(std::fabs(v[i] - wanted.v[i]) < tolerance);
-  }
+  CHECK(all_close(got[0], wanted.p, tolerance));
+  CHECK(all_close(got[1], wanted.m, tolerance));
+  CHECK(all_close(got[2], wanted.v, tolerance));
 }
 
 }  // namespace
