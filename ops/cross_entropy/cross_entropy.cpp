@@ -1,0 +1,25 @@
+#include "ops/cross_entropy/cross_entropy.hpp"
+
+#include "engine/dispatch.hpp"
+#include "ops/cross_entropy/kernels.hpp"
+
+namespace rmoe {
+
+Var cross_entropy(const Var& logits, const Tensor& targets) {
+  const Tensor X = logits.value();
+  RMOE_CHECK(X.rank() == 2 && X.dim(0) > 0, "cross_entropy: logits ", X.shape(),
+             ", wanted [N,V] with at least one row");
+  RMOE_CHECK(targets.dtype() == DType::i32, "cross_entropy: targets are ", targets.dtype(), ", wanted i32");
+  const int64_t N = X.dim(0), V = X.dim(1);
+  RMOE_CHECK(targets.shape() == Shape{N}, "cross_entropy: targets ", targets.shape(), " do not fit logits ",
+             X.shape());
+
+  Tensor loss = empty_like(X, {}, acc_type(X.dtype())), lse = empty_like(X, {N}, acc_type(X.dtype()));
+  DISPATCH(X, cross_entropy_fwd, loss, lse, X, targets, N, V);
+  return record("cross_entropy", loss, {logits}, [=](const Tensor& dloss, Grads& d) {
+    const auto [dx, beta] = d.place(0);
+    DISPATCH(X, cross_entropy_bwd, dx, dloss, X, targets, lse, N, V, beta);
+  });
+}
+
+}  // namespace rmoe

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstdint>
+
+namespace rmoe::cpu {
+
+template <class T>
+void embedding_fwd(T* y, const int32_t* tokens, const T* w, int64_t N, int64_t V, int64_t C);
+/// dw = beta * dw + gradient, with beta 0 or 1
+template <class T>
+void embedding_bwd(T* dw, const T* dy, const int32_t* tokens, int64_t N, int64_t V, int64_t C, double beta);
+
+}  // namespace rmoe::cpu

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "engine/tensor.hpp"
+
+namespace rmoe {
+
+// norm = (sum over all elements of all tensors of g^2)^1/2, summed in double over fixed chunks, in order
+// grads of any shapes; undefined ones (a parameter no gradient reached) count as zeros
+// Pascanu et al. 2013, section 3.2; as torch.nn.utils.clip_grad_norm_, without its 1e-6 in clip_scale.
+// NaN and infinity come through: a norm that is not finite says that a gradient is not.
+double global_norm(const std::vector<Tensor>& grads);
+
+/// The factor that brings gradients of norm `norm` down to at most `max_norm`: min(1, max_norm / norm), NaN
+/// if norm is; max_norm = 0 switches clipping off.
+double clip_scale(double norm, double max_norm);
+
+}  // namespace rmoe
