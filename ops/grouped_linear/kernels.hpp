@@ -6,8 +6,8 @@ namespace rmoe::cpu {
 
 // Each gradient kernel computes into = beta * into + gradient.
 template <class T>
-void grouped_linear_fwd(T* y, const T* x, const T* w, const T* b, const int32_t* offsets, int64_t E,
-                        int64_t F, int64_t C);
+void grouped_linear_fwd(T* y, const T* x, const T* w, const T* b, const int32_t* offsets, int64_t M,
+                        int64_t E, int64_t F, int64_t C);
 template <class T>
 void grouped_linear_bwd_x(T* dx, const T* dy, const T* w, const int32_t* offsets, int64_t E, int64_t F,
                           int64_t C, double beta);

@@ -78,8 +78,9 @@ TEST_CASE("grouped_linear names the shapes that do not fit") {
   CHECK(error_of([&] {
           grouped_linear(t({5, 4}), t({3, 3, 4}), {}, offsets);
         }) == "grouped_linear: offsets [3] do not fit weight [3,3,4]");
-  CHECK(error_of([&] { grouped_linear(t({4, 4}), t({2, 3, 4}), {}, offsets); }) ==
-        "grouped_linear: offsets end at 5, x has 4 rows");
+  CHECK(error_of([&] {
+          grouped_linear(t({4, 4}), t({2, 3, 4}), {}, offsets);
+        }) == "grouped_linear: offsets end at 5, x has 4 rows");
 }
 
 }  // namespace rmoe::test
