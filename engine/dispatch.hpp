@@ -4,7 +4,7 @@
 //
 // calls cpu::rms_norm_fwd<T> with T the element type of x. Tensors become typed pointers (checked against the
 // kernel's signature; an undefined tensor becomes null), everything else is passed on. On meta nothing is
-// called.
+// called. DISPATCH_INTEGER calls cpu::kernel, for a kernel on integers alone that has no element type.
 #pragma once
 
 #include "engine/tensor.hpp"
@@ -31,10 +31,15 @@ decltype(auto) kernel_argument(const A& a) {
     return (a);
 }
 
+/// Is there anything to call for tensors like this one?
+inline bool has_values(const Tensor& like, const char* kernel) {
+  RMOE_CHECK(like.device() != Device::cuda, kernel, ": no CUDA kernel");
+  return like.device() == Device::cpu;
+}
+
 template <class Call, class... Args>
 void dispatch(const Tensor& like, const char* kernel, Call call, const Args&... args) {
-  if (like.device() == Device::meta) return;
-  RMOE_CHECK(like.device() == Device::cpu, kernel, ": no CUDA kernel");
+  if (!has_values(like, kernel)) return;
   switch (like.dtype()) {
     case DType::f32:
       return call(TypeTag<float>{}, args...);
@@ -43,6 +48,11 @@ void dispatch(const Tensor& like, const char* kernel, Call call, const Args&... 
     default:
       fail(kernel, ": no CPU kernel for ", like.dtype());
   }
+}
+
+template <class Call, class... Args>
+void dispatch_integer(const Tensor& like, const char* kernel, Call call, const Args&... args) {
+  if (has_values(like, kernel)) call(args...);
 }
 
 }  // namespace detail
@@ -54,3 +64,8 @@ void dispatch(const Tensor& like, const char* kernel, Call call, const Args&... 
                              cpu::kernel<T>(::rmoe::detail::kernel_argument(args)...); \
                            },                                                          \
                            __VA_ARGS__)
+
+#define DISPATCH_INTEGER(like, kernel, ...)                                                                \
+  ::rmoe::detail::dispatch_integer(                                                                        \
+      (like), #kernel, [](const auto&... args) { cpu::kernel(::rmoe::detail::kernel_argument(args)...); }, \
+      __VA_ARGS__)

@@ -1,0 +1,194 @@
+#include "engine/gemm.hpp"
+
+#include "engine/parallel.hpp"
+#include "tests/op_case.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <doctest/doctest.h>
+#include <limits>
+
+namespace rmoe::test {
+namespace {
+
+template <class T>
+std::vector<T> numbers(int64_t n, uint64_t seed) {
+  const Array a = random({n}, -1, 1, seed);
+  return {a.data.begin(), a.data.end()};
+}
+
+/// What C holds before: garbage where beta = 0 must not read it.
+template <class T>
+std::vector<T> before(int64_t n, double beta) {
+  return beta == 0 ? std::vector<T>(n, std::numeric_limits<T>::quiet_NaN()) : numbers<T>(n, 9);
+}
+
+struct Operand {
+  bool transposed;
+  int64_t ld, offset = 0;
+  int64_t at(int64_t row, int64_t column) const {
+    return offset + (transposed ? column * ld + row : row * ld + column);
+  }
+};
+
+/// c_mn = beta c_mn + sum_k a_mk b_kn by the definition, in double.
+template <class T>
+void naive(std::vector<double>& c, Operand at_c, const std::vector<T>& a, Operand at_a,
+           const std::vector<T>& b, Operand at_b, int64_t m, int64_t n, int64_t k, double beta) {
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (int64_t l = 0; l < k; ++l) sum += double(a[at_a.at(i, l)]) * double(b[at_b.at(l, j)]);
+      double& to = c[at_c.at(i, j)];
+      to = beta == 0 ? sum : beta * to + sum;
+    }
+}
+
+/// Equal up to the rounding of k products; NaN, left where nothing may be written, equals NaN.
+template <class T>
+void check_product(const std::string& what, const std::vector<T>& got, const std::vector<double>& wanted,
+                   int64_t k) {
+  const double tolerance = 4 * std::numeric_limits<T>::epsilon() * (std::sqrt(double(k)) + 4);
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (std::isnan(got[i]) && std::isnan(wanted[i])) continue;
+    if (std::fabs(got[i] - wanted[i]) <= tolerance * std::max(1.0, std::fabs(wanted[i]))) continue;
+    FAIL_CHECK(what, ": element ", i, " is ", got[i], ", wanted ", wanted[i]);
+    return;
+  }
+}
+
+/// Runs f(c) on 1, 2 and 3 threads: equal bits, and the naive product within rounding.
+template <class T, class F>
+void check_threads(const std::string& what, const std::vector<T>& c, const std::vector<double>& wanted,
+                   int64_t k, F&& f) {
+  const int threads_before = thread_count();
+  std::vector<T> first;
+  for (int threads : {1, 2, 3}) {
+    set_thread_count(threads);
+    std::vector<T> result = c;
+    f(result.data());
+    if (threads == 1) {
+      check_product(what, result, wanted, k);
+      first = result;
+    }
+    const auto same = [](T x, T y) { return x == y || (std::isnan(x) && std::isnan(y)); };
+    CHECK_MESSAGE(std::equal(first.begin(), first.end(), result.begin(), same), what, ": other values with ",
+                  threads, " threads");
+  }
+  set_thread_count(threads_before);
+}
+
+constexpr bool kBoth[] = {false, true};
+constexpr Trans trans(bool t) { return t ? Trans::yes : Trans::no; }
+
+/// All transposes and betas, `gap` unused elements behind every stored row; serial, parallel and batched.
+template <class T>
+void check_sizes(int64_t m, int64_t n, int64_t k, int64_t gap = 0, int64_t batch = 1) {
+  for (bool ta : kBoth)
+    for (bool tb : kBoth)
+      for (double beta : {0.0, 1.0, -0.5}) {
+        const std::string what =
+            concat(batch, " x ", Shape{m, n, k}, ta ? " T" : " N", tb ? "T" : "N", ", beta ", beta);
+        const int64_t lda = (ta ? m : k) + gap, ldb = (tb ? k : n) + gap, ldc = n + gap;
+        const int64_t stride_a = (ta ? k : m) * lda, stride_b = (tb ? n : k) * ldb, stride_c = m * ldc;
+        const std::vector<T> a = numbers<T>(batch * stride_a, 1), b = numbers<T>(batch * stride_b, 2);
+        const std::vector<T> c = before<T>(batch * stride_c, beta);
+        std::vector<double> wanted(c.begin(), c.end());
+        for (int64_t i = 0; i < batch; ++i)
+          naive(wanted, {false, ldc, i * stride_c}, a, {ta, lda, i * stride_a}, b, {tb, ldb, i * stride_b}, m,
+                n, k, beta);
+        check_threads<T>("gemm_batched " + what, c, wanted, k, [&](T* to) {
+          gemm_batched<T>(batch, trans(ta), trans(tb), m, n, k, a.data(), lda, stride_a, b.data(), ldb,
+                          stride_b, T(beta), to, ldc, stride_c);
+        });
+        if (batch != 1) continue;
+        check_threads<T>("gemm " + what, c, wanted, k, [&](T* to) {
+          gemm<T>(trans(ta), trans(tb), m, n, k, a.data(), lda, b.data(), ldb, T(beta), to, ldc);
+        });
+        check_threads<T>("gemm_serial " + what, c, wanted, k, [&](T* to) {
+          gemm_serial<T>(trans(ta), trans(tb), m, n, k, a.data(), lda, b.data(), ldb, T(beta), to, ldc);
+        });
+      }
+}
+
+using Offsets = std::vector<int32_t>;
+
+template <class T>
+void check_grouped(const Offsets& offsets, int64_t n, int64_t k) {
+  const int64_t E = int64_t(offsets.size()) - 1, M = offsets.back();
+  const std::vector<T> a = numbers<T>(M * k, 1), b = numbers<T>(E * n * k, 2);
+  for (bool tb : kBoth)
+    for (double beta : {0.0, 1.0}) {
+      const std::vector<T> c = before<T>(M * n, beta);
+      std::vector<double> wanted(c.begin(), c.end());
+      for (int64_t e = 0; e < E; ++e)
+        naive(wanted, {false, n, offsets[e] * n}, a, {false, k, offsets[e] * k}, b,
+              {tb, tb ? k : n, e * n * k}, offsets[e + 1] - offsets[e], n, k, beta);
+      check_threads<T>(concat("gemm_grouped ", Shape{M, n, k}, ", beta ", beta), c, wanted, k, [&](T* to) {
+        gemm_grouped<T>(E, offsets.data(), trans(tb), n, k, a.data(), b.data(), T(beta), to);
+      });
+    }
+}
+
+template <class T>
+void check_grouped_reduce(const Offsets& offsets, int64_t m, int64_t n) {
+  const int64_t E = int64_t(offsets.size()) - 1, M = offsets.back();
+  const std::vector<T> a = numbers<T>(M * m, 1), b = numbers<T>(M * n, 2);
+  for (double beta : {0.0, 1.0}) {
+    const std::vector<T> c = before<T>(E * m * n, beta);
+    std::vector<double> wanted(c.begin(), c.end());
+    for (int64_t e = 0; e < E; ++e)
+      naive(wanted, {false, n, e * m * n}, a, {true, m, offsets[e] * m}, b, {false, n, offsets[e] * n}, m, n,
+            offsets[e + 1] - offsets[e], beta);
+    check_threads<T>(
+        concat("gemm_grouped_reduce ", Shape{M, m, n}, ", beta ", beta), c, wanted, M,
+        [&](T* to) { gemm_grouped_reduce<T>(E, offsets.data(), m, n, a.data(), b.data(), T(beta), to); });
+  }
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("gemm multiplies for all transposes and betas", T, float, double) {
+  check_sizes<T>(1, 1, 1);
+  check_sizes<T>(3, 5, 7);
+  check_sizes<T>(17, 33, 1, 3);
+  check_sizes<T>(14, 32, 64);
+  check_sizes<T>(1, 67, 129, 5);
+  check_sizes<T>(67, 1, 31);
+  check_sizes<T>(131, 97, 53, 1);
+  check_sizes<T>(301, 205, 37);
+}
+
+TEST_CASE_TEMPLATE("gemm multiplies a long inner dimension", T, float, double) {
+  check_sizes<T>(29, 37, 2053);
+  check_sizes<T>(5, 3, 4099, 7);
+}
+
+TEST_CASE_TEMPLATE("gemm of empty matrices writes beta C", T, float, double) {
+  check_sizes<T>(0, 3, 4);
+  check_sizes<T>(3, 0, 4);
+  check_sizes<T>(3, 4, 0);
+  check_sizes<T>(40, 50, 0);
+}
+
+TEST_CASE_TEMPLATE("gemm_batched multiplies every item", T, float, double) {
+  check_sizes<T>(3, 5, 7, 0, 4);
+  check_sizes<T>(65, 44, 31, 2, 3);
+  check_sizes<T>(3, 5, 7, 0, 0);
+}
+
+TEST_CASE_TEMPLATE("gemm_grouped multiplies each group by its own matrix", T, float, double) {
+  check_grouped<T>({0, 2, 5}, 3, 4);
+  check_grouped<T>({0, 0, 3, 3, 7, 7}, 5, 3);
+  check_grouped<T>({0, 0}, 5, 3);
+  check_grouped<T>({0, 1, 140, 140, 401}, 67, 131);
+}
+
+TEST_CASE_TEMPLATE("gemm_grouped_reduce adds up the rows of each group, none giving zero", T, float, double) {
+  check_grouped_reduce<T>({0, 2, 5}, 3, 4);
+  check_grouped_reduce<T>({0, 0, 3, 3, 7, 7}, 5, 3);
+  check_grouped_reduce<T>({0, 0}, 30, 40);
+  check_grouped_reduce<T>({0, 1, 140, 140, 401}, 67, 131);
+}
+
+}  // namespace rmoe::test

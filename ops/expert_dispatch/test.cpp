@@ -1,0 +1,140 @@
+#include "ops/expert_dispatch/expert_dispatch.hpp"
+#include "tests/op_case.hpp"
+
+#include <algorithm>
+#include <doctest/doctest.h>
+#include <numeric>
+
+namespace rmoe::test {
+namespace {
+
+/// K different experts per token; expert E - 1 gets none if there are enough others.
+Tensor some_experts(int64_t N, int64_t K, int64_t E) {
+  const int64_t used = std::max(K, E - 1);
+  std::vector<int32_t> experts;
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t k = 0; k < K; ++k) experts.push_back(int32_t((n * n + 3 * n + k) % used));
+  return from_vector(experts, {N, K});
+}
+
+template <class T>
+std::vector<T> values(const Tensor& t) {
+  return {t.span<T>().begin(), t.span<T>().end()};
+}
+
+/// The sort once more, by std::stable_sort.
+void check_routes(const Tensor& experts, int64_t E) {
+  const Routes r = sort_by_expert(experts, E);
+  const auto of = experts.span<int32_t>();
+  std::vector<int32_t> order(of.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return of[a] < of[b]; });
+  CHECK(values<int32_t>(r.assignment) == order);
+  CHECK(r.slot.shape() == experts.shape());
+  for (size_t row = 0; row < order.size(); ++row) CHECK(r.slot.span<int32_t>()[order[row]] == int32_t(row));
+  REQUIRE(r.offsets.shape() == Shape{E + 1});
+  for (int64_t e = 0; e <= E; ++e)
+    CHECK(r.offsets.span<int32_t>()[e] ==
+          std::count_if(of.begin(), of.end(), [=](int32_t i) { return i < e; }));
+}
+
+/// The same routes on the device of x, where meta needs the shapes only.
+Routes routes_for(const Var& x, int64_t N, int64_t K, int64_t E) {
+  const bool meta = x.value().device() == Device::meta;
+  return sort_by_expert(meta ? empty({N, K}, DType::i32, Device::meta) : some_experts(N, K, E), E);
+}
+
+/// Tokens of the sorted rows, found by scanning the assignments once per expert.
+std::vector<int64_t> sorted_assignments(int64_t N, int64_t K, int64_t E) {
+  const auto experts = values<int32_t>(some_experts(N, K, E));
+  std::vector<int64_t> order;
+  for (int64_t e = 0; e < E; ++e)
+    for (int64_t i = 0; i < N * K; ++i)
+      if (experts[i] == e) order.push_back(i);
+  return order;
+}
+
+void check_dispatch(int64_t N, int64_t K, int64_t E, int64_t C) {
+  const auto op = [=](const Vars& in) { return Vars{expert_dispatch(in[0], routes_for(in[0], N, K, E))}; };
+  const auto reference = [=](const Arrays& in) {
+    Array y;
+    y.shape = {N * K, C};
+    for (int64_t i : sorted_assignments(N, K, E))
+      for (int64_t c = 0; c < C; ++c) y.data.push_back(in[0][i / K * C + c]);
+    return Arrays{y};
+  };
+  check_op({concat("dispatch ", Shape{N, K, E, C}), {random({N, C})}, op, reference});
+}
+
+void check_combine(int64_t N, int64_t K, int64_t E, int64_t C, std::vector<int> constant = {}) {
+  const auto op = [=](const Vars& in) {
+    return Vars{expert_combine(in[0], in[1], routes_for(in[0], N, K, E))};
+  };
+  const auto reference = [=](const Arrays& in) {
+    Array out({N, C});
+    int64_t row = 0;
+    for (int64_t i : sorted_assignments(N, K, E)) {
+      for (int64_t c = 0; c < C; ++c) out[i / K * C + c] += in[1][i] * in[0][row * C + c];
+      ++row;
+    }
+    return Arrays{out};
+  };
+  check_op(
+      {concat("combine ", Shape{N, K, E, C}), {random({N * K, C}), random({N, K})}, op, reference, constant});
+}
+
+}  // namespace
+
+TEST_CASE("sort_by_expert") {
+  check_routes(from_vector<int32_t>({1, 0, 1, 3, 0, 1}, {3, 2}), 4);
+  check_routes(from_vector<int32_t>({0}, {1, 1}), 1);
+  check_routes(from_vector<int32_t>({2, 2, 2, 2}, {4, 1}), 5);
+  check_routes(empty({0, 2}, DType::i32), 3);
+  check_routes(some_experts(301, 3, 7), 7);
+}
+
+TEST_CASE("sort_by_expert makes shapes on meta") {
+  const Routes r = sort_by_expert(empty({5, 2}, DType::i32, Device::meta), 4);
+  CHECK(r.offsets.shape() == Shape{5});
+  CHECK(r.assignment.shape() == Shape{10});
+  CHECK(r.slot.device() == Device::meta);
+}
+
+TEST_CASE("expert_dispatch") {
+  check_dispatch(3, 2, 4, 5);
+  check_dispatch(1, 1, 1, 1);
+  check_dispatch(0, 2, 3, 4);
+  check_dispatch(5, 4, 4, 3);
+  check_dispatch(131, 3, 7, 17);
+}
+
+TEST_CASE("expert_combine") {
+  check_combine(3, 2, 4, 5);
+  check_combine(1, 1, 1, 1);
+  check_combine(0, 2, 3, 4);
+  check_combine(5, 4, 4, 3);
+  check_combine(131, 3, 7, 17);
+  check_combine(3, 2, 4, 5, {0});
+  check_combine(3, 2, 4, 5, {1});
+}
+
+TEST_CASE("expert_dispatch and expert_combine name what does not fit") {
+  const auto t = [](Shape s) { return Var(zeros(s, DType::f32)); };
+  const Routes r = sort_by_expert(some_experts(3, 2, 4), 4);
+  CHECK(error_of([&] {
+          expert_dispatch(t({4, 5}), r);
+        }) == "expert_dispatch: x [4,5] does not fit routes of 3 tokens");
+  CHECK(error_of([&] {
+          expert_combine(t({6, 5}), t({2, 3}), r);
+        }) == "expert_combine: weights [2,3] do not fit routes [3,2]");
+  CHECK(error_of([&] {
+          expert_combine(t({5, 5}), t({3, 2}), r);
+        }) == "expert_combine: y [5,5] does not fit routes [3,2], wanted 6 rows");
+  CHECK(error_of([] { sort_by_expert(empty({3}, DType::i32), 2); }) ==
+        "sort_by_expert: experts [3] are not [N,K]");
+  CHECK(error_of([] {
+          sort_by_expert(from_vector<int32_t>({0, 4}, {1, 2}), 4);
+        }) == "sort_by_expert: assignment 1 goes to expert 4 of 4");
+}
+
+}  // namespace rmoe::test

@@ -1,0 +1,65 @@
+#include "ops/load_balance/load_balance.hpp"
+#include "tests/op_case.hpp"
+
+#include <doctest/doctest.h>
+
+namespace rmoe::test {
+namespace {
+
+/// Uneven on purpose; token n takes K experts in a row.
+std::vector<int32_t> some_experts(int64_t N, int64_t K, int64_t E) {
+  std::vector<int32_t> experts;
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t k = 0; k < K; ++k) experts.push_back(int32_t((n * n + k) % E));
+  return experts;
+}
+
+void check_balance(int64_t N, int64_t K, int64_t E) {
+  const auto op = [=](const Vars& in) {
+    const bool meta = in[0].value().device() == Device::meta;
+    const Tensor experts =
+        meta ? empty({N, K}, DType::i32, Device::meta) : from_vector(some_experts(N, K, E), {N, K});
+    return Vars{load_balance(in[0], experts)};
+  };
+  const auto reference = [=](const Arrays& in) {
+    Array loss{Shape{}};
+    const std::vector<int32_t> experts = some_experts(N, K, E);
+    for (int64_t e = 0; e < E && N > 0; ++e) {
+      double share = 0, mean = 0;
+      for (int32_t i : experts) share += (i == e) / double(N * K);
+      for (int64_t n = 0; n < N; ++n) mean += in[0][n * E + e] / double(N);
+      loss[0] += E * share * mean;
+    }
+    return Arrays{loss};
+  };
+  check_op({concat("load_balance ", Shape{N, K, E}), {random({N, E}, 0, 1)}, op, reference});
+}
+
+}  // namespace
+
+TEST_CASE("load_balance") {
+  check_balance(4, 2, 3);
+  check_balance(1, 1, 1);
+  check_balance(0, 2, 3);
+  check_balance(5, 4, 4);
+  check_balance(307, 3, 17);
+}
+
+TEST_CASE("load_balance is 1 at perfect balance and E when one expert takes all") {
+  const Tensor even = from_vector<int32_t>({0, 1, 2, 3, 2, 1, 0, 3}, {4, 2});
+  CHECK(load_balance(Var(full({4, 4}, 0.25, DType::f32)), even).value().item() == 1);
+  const Var one_sided(from_vector<float>({0, 1, 0, 0, 1, 0}, {2, 3}));
+  CHECK(load_balance(one_sided, from_vector<int32_t>({1, 1}, {2, 1})).value().item() == 3);
+}
+
+TEST_CASE("load_balance names what does not fit") {
+  const Var probs(zeros({2, 3}, DType::f32));
+  CHECK(error_of([&] {
+          load_balance(probs, zeros({3, 1}, DType::i32));
+        }) == "load_balance: experts [3,1] do not fit probs [2,3]");
+  CHECK(error_of([&] {
+          load_balance(probs, full({2, 1}, 3, DType::i32));
+        }) == "load_balance: assignment 0 goes to expert 3 of 3");
+}
+
+}  // namespace rmoe::test
