@@ -26,8 +26,8 @@ inline float exp(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const int32_t exponent = std::bit_cast<int32_t>(shifted) << 23;  // n mod 2^9, placed in the exponent
-  return std::bit_cast<float>(std::bit_cast<int32_t>(p) + exponent);
+  // 2^n from its exponent bits. A product, because adding n to the bits of p turns some NaNs into numbers.
+  return p * std::bit_cast<float>((std::bit_cast<uint32_t>(shifted) + 127u) << 23);
 }
 
 template <class T>
