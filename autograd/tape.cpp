@@ -86,7 +86,7 @@ void replay(Tape& t) {
     if (dys.empty()) continue;
     Grads grads(entry.op, entry.inputs);
     entry.backward(dys, grads);
-    grads.check_complete();
+    grads.finish();
   }
 }
 
@@ -103,15 +103,27 @@ Place Grads::place(int i) {
   GradSlot& slot = *slots_[i];
   arrived_ |= uint64_t{1} << i;
   const bool add = slot.filled;
+  if (add && !slot.grad.unique() && placed_before(i)) {  // the closure may still be writing there
+    apart_.emplace_back(i, empty(slot.shape, slot.dtype, slot.device));
+    return {apart_.back().second, 0.0};
+  }
   if (!slot.grad)
     slot.grad = empty(slot.shape, slot.dtype, slot.device);
   else if (add && !slot.grad.unique())
     slot.grad = clone(slot.grad);
   slot.filled = true;
+  placed_ |= uint64_t{1} << i;
   return {slot.grad, add ? 1.0 : 0.0};
 }
 
-void Grads::check_complete() const {
+bool Grads::placed_before(int i) const {
+  for (size_t j = 0; j < slots_.size(); ++j)
+    if ((placed_ >> j & 1) && slots_[j] == slots_[i]) return true;
+  return false;
+}
+
+void Grads::finish() {
+  for (const auto& [i, grad] : apart_) add_to(*slots_[i], grad);
   for (size_t i = 0; i < slots_.size(); ++i)
     RMOE_CHECK(!wants(i) || (arrived_ >> i & 1), op_, ": backward gave no gradient for input ", i);
 }

@@ -39,15 +39,20 @@ class Grads {
   bool wants(int i) const { return slots_[i] != nullptr; }
   /// The gradient of input i is `grad` (a handle is kept; it is added to what other ops gave).
   void give(int i, const Tensor& grad);
-  /// A buffer for input i, so that a matrix product can add into it directly. Once per input.
+  /// A buffer for input i, so that a matrix product can add into it directly. Once per input. Buffers held at
+  /// the same time never overlap, even if two inputs are the same value.
   Place place(int i);
-  /// Every wanted gradient has arrived.
-  void check_complete() const;
+  /// After the closure: every wanted gradient has arrived, and is where it belongs.
+  void finish();
 
  private:
+  bool placed_before(int i) const;
+
   const char* op_;
   const std::vector<std::shared_ptr<GradSlot>>& slots_;
-  uint64_t arrived_ = 0;  // bit i: input i was given or placed
+  uint64_t arrived_ = 0;                       // bit i: input i was given or placed
+  uint64_t placed_ = 0;                        // bit i: input i was placed
+  std::vector<std::pair<int, Tensor>> apart_;  // buffers of their own, yet to be added to their inputs' slots
 };
 
 using Backward = std::function<void(const Tensor& dy, Grads& d)>;

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "engine/dtype.hpp"
+
+namespace rmoe::cpu {
+
+template <class T>
+void sum_fwd(acc_t<T>* y, const T* x, int64_t n, double s);  // y = s sum_i x_i
+template <class T>
+void sum_bwd(T* dx, const T* dy, int64_t n, double s, double beta);  // dx_i = beta dx_i + s dy
+
+}  // namespace rmoe::cpu
