@@ -1,0 +1,154 @@
+#include "data/corpus.hpp"
+
+#include "data/sha256.hpp"
+#include "engine/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace rmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<const char*, 3> kSplitNames{"train", "valid", "test"};
+using Texts = std::array<std::string, 3>;
+
+std::string read_text(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  RMOE_CHECK(in, "data: cannot read ", file.string(), ": ", std::strerror(errno));
+  std::string text(fs::file_size(file), '\0');
+  in.read(text.data(), text.size());
+  RMOE_CHECK(in.gcount() == int64_t(text.size()), "data: ", file.string(), " ended after ", in.gcount(),
+             " of ", text.size(), " bytes");
+  const size_t zero = text.find('\0');
+  RMOE_CHECK(zero == text.npos, "data: ", file.string(), " is not text: byte ", zero, " is 0");
+  return text;
+}
+
+/// The file of one split under one of its customary names; empty if there is none.
+fs::path split_file(const fs::path& folder, int split) {
+  std::vector<std::string> parts{kSplitNames[split]};
+  if (parts[0] == "valid") parts.push_back("val");
+  for (const std::string& part : parts) {
+    for (const char* pattern : {"{}.txt", "wiki.{}.tokens", "wiki.{}.raw"}) {
+      const fs::path file = folder / fmt::format(fmt::runtime(pattern), part);
+      if (fs::is_regular_file(file)) return file;
+    }
+  }
+  return {};
+}
+
+Texts read_splits(const fs::path& folder) {
+  Texts texts;
+  for (int split = 0; split < 3; ++split) {
+    const fs::path file = split_file(folder, split);
+    RMOE_CHECK(!file.empty(), "data: ", folder.string(), " is split into files but has no ",
+               kSplitNames[split], ".txt (or wiki.", kSplitNames[split], ".tokens)");
+    texts[split] = read_text(file);
+    RMOE_CHECK(!texts[split].empty(), "data: ", file.string(), " is empty");
+  }
+  return texts;
+}
+
+/// Every file below the folder but hidden ones; a file that does not end its last line gets that newline.
+std::string read_folder(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::end(entry); ++entry) {
+    const bool hidden = entry->path().filename().string().starts_with('.');
+    if (hidden && entry->is_directory()) entry.disable_recursion_pending();
+    if (!hidden && entry->is_regular_file()) files.push_back(entry->path());
+  }
+  RMOE_CHECK(!files.empty(), "data: folder ", folder.string(), " holds no files");
+  std::sort(files.begin(), files.end(),
+            [](const fs::path& a, const fs::path& b) { return a.generic_string() < b.generic_string(); });
+  std::string all;
+  for (const fs::path& file : files) {
+    if (!all.empty() && all.back() != '\n') all += '\n';
+    all += read_text(file);
+  }
+  return all;
+}
+
+/// Words must not be cut in two: their splits end with a line, or with a word where the text has no lines.
+size_t end_of_piece(const std::string& text, size_t cut) {
+  const char separator = text.find('\n') == text.npos ? ' ' : '\n';
+  const size_t end = cut == 0 ? text.npos : text.find(separator, cut - 1);
+  return cut == 0 ? 0 : end == text.npos ? text.size() : end + 1;
+}
+
+Texts cut(const std::string& text, const DataConfig& config) {
+  const auto [train, valid, test] = split_sizes(int64_t(text.size()), config.valid_share, config.test_share);
+  std::array<size_t, 2> ends{size_t(train), size_t(train + valid)};
+  if (config.tokens == "word") {
+    for (size_t& end : ends) end = end_of_piece(text, end);
+  }
+  return {text.substr(0, ends[0]), text.substr(ends[0], ends[1] - ends[0]), text.substr(ends[1])};
+}
+
+Texts read_texts(const DataConfig& config) {
+  if (config.path.empty()) throw UsageError("data.path is not set: name a file or folder of text");
+  const fs::path path = config.path;
+  RMOE_CHECK(fs::exists(path), "data: no file or folder ", config.path,
+             ": \"rmoe data get kjv\" fetches a small text, \"rmoe data get --help\" lists others");
+  if (fs::is_directory(path) && !(split_file(path, 0).empty() && split_file(path, 1).empty())) {
+    return read_splits(path);
+  }
+  const std::string text = fs::is_directory(path) ? read_folder(path) : read_text(path);
+  RMOE_CHECK(!text.empty(), "data: ", config.path, " is empty");
+  return cut(text, config);
+}
+
+std::string fingerprint_of(const Corpus& corpus) {
+  Sha256 sum;
+  for (const auto* split : {&corpus.train, &corpus.valid, &corpus.test}) {
+    const int64_t size = int64_t(split->size());
+    sum.update(&size, sizeof size);
+    sum.update(split->data(), split->size() * sizeof(int32_t));
+  }
+  const std::string vocabulary = corpus.vocabulary.to_json().dump();
+  sum.update(vocabulary.data(), vocabulary.size());
+  return sum.hex();
+}
+
+}  // namespace
+
+SplitSizes split_sizes(int64_t size, double valid_share, double test_share) {
+  if (!(valid_share >= 0 && test_share >= 0 && valid_share + test_share < 1)) {
+    throw UsageError(concat("data.valid_share ", valid_share, " and data.test_share ", test_share,
+                            " must not be negative and leave something to train on"));
+  }
+  const int64_t valid = std::llround(double(size) * valid_share),
+                test = std::llround(double(size) * test_share);
+  return {size - valid - test, valid, test};
+}
+
+Corpus load_corpus(const DataConfig& config) {
+  Corpus corpus{.vocabulary = Vocabulary(config.tokens, config.newline)};
+  Texts texts = read_texts(config);
+  const std::array<std::vector<int32_t>*, 3> splits{&corpus.train, &corpus.valid, &corpus.test};
+  const std::array<bool, 3> wanted{true, config.valid_share > 0, config.test_share > 0};
+  for (int i = 0; i < 3; ++i) {
+    corpus.bytes += int64_t(texts[i].size());
+    try {
+      *splits[i] = corpus.vocabulary.learn(texts[i]);
+    } catch (const Error& error) {
+      fail("data: ", config.path, " (", kSplitNames[i], " split): ", error.what());
+    }
+    texts[i] = {};
+    RMOE_CHECK(!wanted[i] || splits[i]->size() >= 2, "data: ", config.path, ": the ", kSplitNames[i],
+               " split has ", splits[i]->size(),
+               " tokens, at least 2 are needed: use more text or a larger share");
+  }
+  corpus.fingerprint = fingerprint_of(corpus);
+  return corpus;
+}
+
+}  // namespace rmoe

@@ -1,0 +1,172 @@
+#include "data/corpus.hpp"
+
+#include "data/sha256.hpp"
+#include "data/stats.hpp"
+#include "data/temporary_folder.hpp"
+#include "tests/op_case.hpp"
+
+#include <cmath>
+#include <doctest/doctest.h>
+#include <fstream>
+
+namespace rmoe::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Folder : TemporaryFolder {
+  std::string write(const std::string& name, const std::string& text) const {
+    const fs::path file = path() / name;
+    fs::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary) << text;
+    return file.string();
+  }
+};
+
+std::string lines(int n) {
+  std::string text;
+  for (int i = 0; i < n; ++i) text += "line " + std::to_string(i) + "\n";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("corpus: sha256") {
+  CHECK(sha256("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  CHECK(sha256("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  const Folder folder;
+  const std::string big(3'000'001, 'x');  // more than one block
+  CHECK(sha256_file(folder.write("big", big)) == sha256(big));
+  CHECK(error_of([&] { sha256_file(folder.path() / "none"); }).ends_with("none: No such file or directory"));
+}
+
+TEST_CASE("corpus: enwik8's shares are 90M / 5M / 5M") {
+  const auto [train, valid, test] = split_sizes(100'000'000, 0.05, 0.05);
+  CHECK(train == 90'000'000);
+  CHECK(valid == 5'000'000);
+  CHECK(test == 5'000'000);
+}
+
+TEST_CASE("corpus: one file is cut by shares, in order, and every split ends with <eos>") {
+  const Folder folder;
+  const Corpus c = load_corpus(
+      {.path = folder.write("text", "0123456\n8901234567\n9"), .valid_share = 0.25, .test_share = 0.05});
+  CHECK(c.bytes == 20);
+  CHECK(c.vocabulary.decode(c.train) == "0123456\n890123\n");
+  CHECK(c.vocabulary.decode(c.valid) == "4567\n");  // ends in a newline already
+  CHECK(c.vocabulary.decode(c.test) == "9\n");
+  CHECK(c.train.back() == c.valid.back());
+  CHECK(c.vocabulary.size() == 11);
+}
+
+TEST_CASE("corpus: bytes with <eos> are what the published preparation of enwik8 gives word readers") {
+  const Folder folder;
+  const std::string text = "<a>\n caf\xC3\xA9\r\n\n\xFF tail";
+  std::string numbers;  // each byte as a decimal number, newline as newline
+  for (const unsigned char c : text) numbers += c == '\n' ? "\n" : std::to_string(int(c)) + " ";
+  for (const char* split : {"train", "valid", "test"}) {
+    folder.write(std::string("raw/") + split + ".txt", text);
+    folder.write(std::string("prepared/") + split + ".txt", numbers);
+  }
+  const Corpus raw = load_corpus({.path = (folder.path() / "raw").string()});
+  const Corpus prepared = load_corpus({.path = (folder.path() / "prepared").string(), .tokens = "word"});
+  CHECK(raw.train == prepared.train);
+  CHECK(raw.test == prepared.test);
+  CHECK(raw.vocabulary.size() == prepared.vocabulary.size());
+  CHECK(raw.fingerprint != prepared.fingerprint);
+}
+
+TEST_CASE("corpus: words are cut at line ends") {
+  const Folder folder;
+  const Corpus c = load_corpus(
+      {.path = folder.write("text", lines(20)), .tokens = "word", .valid_share = 0.25, .test_share = 0.2});
+  CHECK(c.vocabulary.decode(c.train) + c.vocabulary.decode(c.valid) + c.vocabulary.decode(c.test) ==
+        lines(20));
+  CHECK(c.vocabulary.size() == 22);  // "line", twenty numbers, <eos>
+  const Corpus one_line = load_corpus({.path = folder.write("one", "a b c d e f g h"),
+                                       .tokens = "word",
+                                       .valid_share = 0.3,
+                                       .test_share = 0.3});
+  CHECK(one_line.vocabulary.decode(one_line.train) == "a b c\n");
+  CHECK(one_line.vocabulary.decode(one_line.valid) == "d e\n");
+  CHECK(one_line.vocabulary.decode(one_line.test) == "f g h\n");
+}
+
+TEST_CASE("corpus: a folder with train, valid and test files keeps its split") {
+  const Folder folder;
+  folder.write("wiki.train.tokens", "a b\n");
+  folder.write("wiki.valid.tokens", "b c\n");
+  folder.write("wiki.test.tokens", "d a\n");
+  const Corpus c = load_corpus({.path = folder.path().string(), .tokens = "word"});
+  CHECK(c.train == std::vector<int32_t>{0, 1, 2});
+  CHECK(c.valid == std::vector<int32_t>{1, 3, 2});
+  CHECK(c.test == std::vector<int32_t>{4, 0, 2});
+}
+
+TEST_CASE("corpus: any other folder is its files, sorted and joined") {
+  const Folder folder;
+  folder.write("b/2.txt", "two");
+  folder.write("a.txt", "one\n");
+  folder.write("c.txt", "three\n");
+  folder.write(".hidden/x", "secret");
+  const Corpus c = load_corpus({.path = folder.path().string(), .valid_share = 0, .test_share = 0});
+  CHECK(c.vocabulary.decode(c.train) == "one\ntwo\nthree\n");
+  CHECK(c.valid.empty());
+}
+
+TEST_CASE("corpus: the fingerprint tells other data apart") {
+  const Folder folder;
+  const std::string a = folder.write("a", lines(50)), b = folder.write("b", lines(51));
+  CHECK(load_corpus({.path = a}).fingerprint == load_corpus({.path = a}).fingerprint);
+  CHECK(load_corpus({.path = a}).fingerprint != load_corpus({.path = b}).fingerprint);
+  CHECK(load_corpus({.path = a}).fingerprint != load_corpus({.path = a, .valid_share = 0.1}).fingerprint);
+  CHECK(load_corpus({.path = a}).fingerprint.size() == 64);
+}
+
+TEST_CASE("corpus: errors say what is wrong with which file") {
+  const Folder folder;
+  const std::string root = folder.path().string();
+  const auto error = [&](DataConfig config) { return error_of([&] { load_corpus(config); }); };
+  CHECK(error({}) == "data.path is not set: name a file or folder of text");
+  CHECK(error({.path = root + "/none"}) ==
+        "data: no file or folder " + root +
+            "/none: \"rmoe data get kjv\" fetches a small text, \"rmoe data get --help\" lists others");
+  CHECK(error({.path = folder.write("empty", "")}) == "data: " + root + "/empty is empty");
+  CHECK(error({.path = folder.write("zero", std::string("ab\0c", 4))}) ==
+        "data: " + root + "/zero is not text: byte 2 is 0");
+  CHECK(error({.path = folder.write("tiny", "ab\ncd\n")}) ==
+        "data: " + root +
+            "/tiny: the valid split has 0 tokens, at least 2 are needed: use more text or a larger share");
+  CHECK(error({.path = folder.write("latin1", "caf\xE9 noir\n"), .tokens = "word"}) ==
+        "data: " + root +
+            "/latin1 (train split): text is not UTF-8 at line 1, byte 1: words need UTF-8, data.tokens = "
+            "\"byte\" takes "
+            "anything");
+  CHECK(error({.path = root + "/tiny", .valid_share = 0.6, .test_share = 0.4})
+            .starts_with("data.valid_share 0.6"));
+  fs::create_directory(folder.path() / "nothing");
+  CHECK(error({.path = root + "/nothing"}) == "data: folder " + root + "/nothing holds no files");
+  folder.write("split/train.txt", "text\n");
+  folder.write("split/test.txt", "text\n");
+  CHECK(error({.path = root + "/split"}) ==
+        "data: " + root + "/split is split into files but has no valid.txt (or wiki.valid.tokens)");
+  CHECK(error({.path = "/dev/null/x"}).starts_with("data: "));
+}
+
+TEST_CASE("corpus: statistics") {
+  const Folder folder;
+  const CorpusStats s = stats_of(
+      load_corpus(
+          {.path = folder.write("text", "aaaabb\n\n"), .newline = "eos", .valid_share = 0, .test_share = 0}),
+      2);
+  CHECK(s.bytes == 8);
+  CHECK(s.train_tokens == 8);
+  CHECK(s.vocabulary == 3);
+  CHECK(s.unigram_bits == doctest::Approx(1.5));
+  REQUIRE(s.frequent.size() == 2);
+  CHECK(s.frequent[0] == std::pair<std::string, int64_t>("'a'", 4));
+  CHECK(s.frequent[1] == std::pair<std::string, int64_t>("'b'", 2));  // a tie: the one seen first
+  CHECK(s.published.empty());
+}
+
+}  // namespace rmoe::test

@@ -1,0 +1,24 @@
+// What a corpus looks like, for `rmoe data stat`.
+#pragma once
+
+#include "data/corpus.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace rmoe {
+
+struct CorpusStats {
+  int64_t bytes = 0, train_tokens = 0, valid_tokens = 0, test_tokens = 0, vocabulary = 0;
+  std::vector<std::pair<std::string, int64_t>> frequent;  // most frequent symbols of train and their counts
+  double unigram_bits =
+      0;  // entropy of a train token on its own: what a model must beat to have learned anything
+  std::string fingerprint;
+  std::string
+      published;  // how the counts compare with the published ones of this corpus; empty if it has none
+};
+
+CorpusStats stats_of(const Corpus& corpus, int64_t symbols = 10);
+
+}  // namespace rmoe
