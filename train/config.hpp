@@ -1,0 +1,101 @@
+// The whole configuration of a run: one TOML section per struct. A struct lists its fields once; parsing,
+// `--set`, printing, the saved copy and the option table are driven by that list.
+#pragma once
+
+#include "data/config.hpp"
+#include "models/config.hpp"
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rmoe {
+
+struct TrainConfig {
+  int64_t steps = 80000;
+  int64_t batch = 48;
+  int64_t block = 512;
+  int64_t micro_batches = 2;
+  int64_t seed = 1;
+  int64_t eval_every = 1000;
+  int64_t eval_blocks = 100;
+  int64_t eval_streams = 8;
+  int64_t log_every = 50;
+  int64_t checkpoint_every = 0;
+  int64_t keep = 3;
+
+  template <class Visitor>
+  void fields(Visitor& field) {
+    field("steps", steps, "optimizer steps in all");
+    field("batch", batch, "streams B read in parallel");
+    field("block", block, "tokens T per stream and step");
+    field("micro_batches", micro_batches,
+          "parts a batch is computed in, one after the other; B must be a multiple");
+    field("seed", seed, "of the initial weights, dropout and data order");
+    field("eval_every", eval_every, "steps between validations; 0 validates at the end only");
+    field("eval_blocks", eval_blocks, "blocks of a validation during training");
+    field("eval_streams", eval_streams, "streams a validation reads in parallel");
+    field("log_every", log_every, "steps between two log lines");
+    field("checkpoint_every", checkpoint_every, "steps between checkpoints; 0 saves after each validation");
+    field("keep", keep, "newest checkpoints kept, besides the best");
+  }
+};
+
+struct OptimizerConfig {
+  std::string name = "adam";
+  double lr = 7e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  double clip = 0;
+  int64_t warmup = 4000;
+  std::string schedule = "constant";
+  double min_lr = 0;
+
+  template <class Visitor>
+  void fields(Visitor& field) {
+    field("name", name, "\"adam\", or \"adamw\" with decoupled weight decay");
+    field("lr", lr, "learning rate after the warm-up");
+    field("beta1", beta1, "decay of the gradient's mean");
+    field("beta2", beta2, "decay of its square's mean");
+    field("eps", eps, "added to the square root");
+    field("weight_decay", weight_decay, "decoupled weight decay (adamw)");
+    field("clip", clip, "largest global norm of the gradient; 0 does not clip");
+    field("warmup", warmup, "steps of linear warm-up");
+    field("schedule", schedule, "after the warm-up: \"constant\", or \"cosine\" down to min_lr");
+    field("min_lr", min_lr, "learning rate at the last step (cosine)");
+  }
+};
+
+struct Config {
+  ModelConfig model;
+  RouterConfig router;
+  DataConfig data;
+  TrainConfig train;
+  OptimizerConfig optimizer;
+
+  template <class Visitor>
+  void sections(Visitor& section) {
+    section("model", model);
+    section("router", router);
+    section("data", data);
+    section("train", train);
+    section("optimizer", optimizer);
+  }
+};
+
+/// Reads a TOML file, applies overrides ("train.steps=10") and checks the whole. All mistakes are reported at
+/// once, one per line of a single UsageError.
+Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
+/// The same for a text; `origin` names it in messages.
+Config parse_config(std::string_view text, const std::string& origin,
+                    const std::vector<std::string>& overrides = {});
+
+/// Every field as TOML; parses back to the same bits.
+std::string to_toml(const Config& config);
+/// Every option with type, default and meaning, as Markdown tables.
+std::string option_table();
+
+}  // namespace rmoe

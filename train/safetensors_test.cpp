@@ -1,0 +1,148 @@
+#include "train/safetensors.hpp"
+
+#include "tests/op_case.hpp"
+#include "train/test_folder.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <doctest/doctest.h>
+
+namespace rmoe::test {
+namespace {
+
+std::string hex(const std::string& bytes) {
+  std::string text;
+  for (const unsigned char byte : bytes) {
+    text += "0123456789abcdef"[byte >> 4];
+    text += "0123456789abcdef"[byte & 15];
+  }
+  return text;
+}
+
+std::string with_header(const std::string& header, const std::string& values) {
+  const uint64_t length = header.size();
+  std::string bytes(8, '\0');
+  std::memcpy(bytes.data(), &length, 8);
+  return bytes + header + values;
+}
+
+/// The error of reading a file of these bytes, without the file's name.
+std::string refusal(const std::string& bytes) {
+  const Folder folder;
+  const files::Path path = folder.path / "x.safetensors";
+  files::replace(path, bytes);
+  const std::string text = error_of([&] { read_safetensors(path); });
+  const std::string prefix = path.string() + ": ";
+  REQUIRE(text.starts_with(prefix));
+  return text.substr(prefix.size());
+}
+
+std::string f32(const std::string& name, const std::string& shape, int begin, int end) {
+  return concat('"', name, R"(":{"dtype":"F32","shape":)", shape, R"(,"data_offsets":[)", begin, ',', end,
+                "]}");
+}
+
+}  // namespace
+
+TEST_CASE("safetensors: one tensor gives the reference writer's bytes") {
+  const Folder folder;
+  const NamedTensor a{"a", from_vector<float>({1, 2}, {2})};
+  const uint32_t crc = write_safetensors(folder.path / "a", {&a, 1});
+  CHECK(
+      hex(files::read(folder.path / "a")) ==
+      "58000000000000007b225f5f6d657461646174615f5f223a7b22666f726d6174223a227074227d2c2261223a7b226474797065"
+      "223a22463332222c227368617065223a5b325d2c22646174615f6f666673657473223a5b302c385d7d7d2020200000803f0000"
+      "0040");
+  CHECK(crc == files::crc32_of(folder.path / "a"));
+}
+
+TEST_CASE("safetensors: tensors of every dtype lie in the reference writer's order") {
+  const Folder folder;
+  const NamedTensor tensors[] = {{"h", to(from_vector<float>({1, 2, 3}, {3}), DType::bf16)},
+                                 {"i", from_vector<int32_t>({7}, {1})},
+                                 {"f", from_vector<float>({1, -2}, {2})},
+                                 {"d", from_vector<double>({0.5}, {1})}};
+  write_safetensors(folder.path / "a", tensors);
+  CHECK(
+      hex(files::read(folder.path / "a")) ==
+      "00010000000000007b225f5f6d657461646174615f5f223a7b22666f726d6174223a227074227d2c2264223a7b226474797065"
+      "223a22463634222c227368617065223a5b315d2c22646174615f6f666673657473223a5b302c385d7d2c2266223a7b22647479"
+      "7065223a22463332222c227368617065223a5b325d2c22646174615f6f666673657473223a5b382c31365d7d2c2269223a7b22"
+      "6474797065223a22493332222c227368617065223a5b315d2c22646174615f6f666673657473223a5b31362c32305d7d2c2268"
+      "223a7b226474797065223a2242463136222c227368617065223a5b335d2c22646174615f6f666673657473223a5b32302c3236"
+      "5d7d7d202020202020000000000000e03f0000803f000000c007000000803f00404040");
+}
+
+TEST_CASE("safetensors: tensors and metadata come back") {
+  const Folder folder;
+  const files::Path path = folder.path / "a";
+  const std::vector<NamedTensor> tensors = {{"w", from_vector<float>({1, 2, 3, 4, 5, 6}, {2, 3})},
+                                            {"none", from_vector<float>({}, {0, 3})},
+                                            {"ü", from_vector<double>({-0.0}, {})},
+                                            {"tokens", from_vector<int32_t>({-1, 5}, {2})}};
+  write_safetensors(path, tensors, {{"a", "b"}, {"quote", "\"\n"}});
+  const TensorFile file = read_safetensors(path);
+  CHECK(file.metadata == Metadata{{"a", "b"}, {"quote", "\"\n"}});
+  REQUIRE(file.tensors.size() == 4);
+  for (const NamedTensor& t : tensors) {
+    const auto found = std::ranges::find(file.tensors, t.name, &NamedTensor::name);
+    REQUIRE(found != file.tensors.end());
+    CHECK(found->tensor.shape() == t.tensor.shape());
+    CHECK(found->tensor.dtype() == t.tensor.dtype());
+    CHECK(std::memcmp(found->tensor.raw(), t.tensor.raw(), t.tensor.bytes()) == 0);
+  }
+  write_safetensors(path, {}, {});
+  CHECK(read_safetensors(path).tensors.empty());
+}
+
+TEST_CASE("safetensors: what cannot be written is refused before the file is touched") {
+  const Tensor x = from_vector<float>({1}, {1});
+  const NamedTensor twice[] = {{"a", x}, {"a", x}}, nothing[] = {{"a", Tensor()}}, garbled[] = {{"\xff", x}};
+  CHECK(error_of([&] { write_safetensors("no/file", twice); }) ==
+        "cannot write no/file: tensor 'a' is named twice");
+  CHECK(error_of([&] { write_safetensors("no/file", nothing); }) ==
+        "cannot write no/file: tensor 'a' has no values on the CPU");
+  CHECK(error_of([&] { write_safetensors("no/file", garbled); }).starts_with("cannot write no/file: "));
+}
+
+TEST_CASE("safetensors: a damaged header is refused") {
+  CHECK(refusal("1234") == "only 4 bytes: too short for a safetensors file");
+  CHECK(refusal(std::string(8, '\xff')) ==
+        "header of 18446744073709551615 bytes is larger than the format allows");
+  CHECK(refusal(with_header("{}", "").substr(0, 9)) == "truncated: header of 2 bytes in a file of 9");
+  CHECK(refusal(with_header(" {}", "")) == "header does not start with '{'");
+  CHECK(refusal(with_header("{\"a\":", "")) == "header is not valid JSON");
+  CHECK(refusal(with_header(R"({"__metadata__":{"a":1}})", "")) == "__metadata__ holds more than texts");
+  CHECK(refusal(with_header("{" + f32("a", "[1]", 0, 4) + "," + f32("a", "[1]", 4, 8) + "}", "12345678")) ==
+        "header names 'a' twice");
+}
+
+TEST_CASE("safetensors: values must fill the file") {
+  const std::string a = f32("a", "[1]", 0, 4);
+  CHECK(refusal(with_header("{" + a + "," + f32("b", "[2]", 2, 10) + "}", "1234567890")) ==
+        "tensor 'b' overlaps the one before it");
+  CHECK(refusal(with_header("{" + a + "," + f32("b", "[1]", 6, 10) + "}", "1234567890")) ==
+        "hole of 2 bytes before tensor 'b'");
+  CHECK(refusal(with_header("{" + a + "}", "12")) == "tensor 'a' ends at byte 4 of 2");
+  CHECK(refusal(with_header("{" + a + "}", "123456")) == "2 bytes after the last tensor");
+}
+
+TEST_CASE("safetensors: a tensor that makes no sense is named") {
+  const auto one = [](const std::string& fields) { return with_header("{\"a\":{" + fields + "}}", "1234"); };
+  CHECK(refusal(one(R"("dtype":"F32")")) == "tensor 'a': wanted dtype, shape and data_offsets");
+  CHECK(refusal(one(R"("dtype":"F16","shape":[2],"data_offsets":[0,4])")) ==
+        "tensor 'a': dtype \"F16\" is not supported; wanted one of F64, F32, I32, BF16");
+  CHECK(refusal(one(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])")) ==
+        "tensor 'a': data_offsets [0,4] do not hold f32[2] of 8 bytes");
+  CHECK(refusal(one(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])")) ==
+        "tensor 'a': wanted a whole number, got -1");
+  CHECK(refusal(one(R"("dtype":"F32","shape":1,"data_offsets":[0,4])")) == "tensor 'a': shape is not a list");
+  CHECK(refusal(one(R"("dtype":"F32","shape":[1],"data_offsets":[4])")) ==
+        "tensor 'a': data_offsets are not two numbers");
+  CHECK(refusal(one(R"("dtype":"F32","shape":[1,1,1,1,1,1,1],"data_offsets":[0,4])")) ==
+        "tensor 'a': has 7 dimensions; at most 6 are supported");
+  CHECK(refusal(one(R"("dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0])")) ==
+        "tensor 'a': shape [4294967296,4294967296] is too large");
+}
+
+}  // namespace rmoe::test
