@@ -12,8 +12,8 @@ struct Gate {
 
 // p_ne = softmax_e(l_ne);  w_nk = the k-th largest p_ne, over the sum of the K largest if renormalised
 // logits l [N,E] -> probs p [N,E], weights w [N,K], experts [N,K]: where the weights come from
-// Shazeer et al. 2017, eq. 3 and 5, without noise. Logits decide; equal ones go to the lower index, NaN is
-// last. Backward keeps probs, weights and experts; probabilities are fp32 at least.
+// Shazeer et al. 2017, eq. 3 and 5, without noise. The logits decide: ties to the lower index, NaN last.
+// Backward keeps probs, weights and experts; probabilities are fp32 at least.
 Gate topk_gate(const Var& logits, int64_t K, bool renormalise = true);
 
 }  // namespace rmoe
