@@ -56,6 +56,7 @@ void cosine_head_bwd(acc_t<T>* g, acc_t<T>* over_e, acc_t<T>* over_n, const acc_
   reduce_rows<T>(N, E, over_n, T(0), [=](int64_t begin, int64_t end, T* partial) {
     for (int64_t n = begin; n < end; ++n) {
       T sum = 0;
+#pragma omp simd reduction(+ : sum)
       for (int64_t e = 0; e < E; ++e) {
         const T dot = dy[n * E + e] * y[n * E + e];  // equals dcos_ne cos_ne: tau cancels
         g[n * E + e] = dy[n * E + e] * r[n] * s[e] / tau[0];

@@ -12,21 +12,22 @@ struct Routes {
   int64_t tokens, top_k, experts;
 };
 
-// offsets_e = #{i: experts_i < e},  slot_i = offsets_{experts_i} + #{j < i: experts_j = experts_i},
-// assignment = slot^-1 experts i32 [N,K], below E -> the three tensors of Routes Gale et al. 2022
-// (MegaBlocks), section 5: dropless, no padding. A stable counting sort; experts may be empty. Integers only:
-// nothing to differentiate.
+// offsets_e = #{i: expert_i < e},  slot_i = offsets_(expert_i) + #{j < i: expert_j = expert_i},  i = n*K+k
+// experts i32 [N,K], each in [0, E) -> Routes
+// Gale et al. 2022 (MegaBlocks): no token is dropped, nothing is padded. A stable counting sort.
+// Integers only: no gradient. Experts may be empty; on meta only the shapes are made.
 Routes sort_by_expert(const Tensor& experts, int64_t E);
 
-// y_mc = x_nc,  n = assignment_m / K;  backward dx_nc = sum_k dy_{slot_nk, c}
+// y_mc = x_nc,  n = assignment_m / K
 // x [N,C] -> y [M,C], rows grouped by expert
-// Gale et al. 2022, "padded gather" without the padding.
-// Backward keeps the routes only, and gathers: no two tokens write to one place.
+// Gale et al. 2022, the gather before the experts.
+// Backward keeps the routes alone: dx_n = sum_k dy_slot(n,k), gathered, so the order of the sum is fixed.
 Var expert_dispatch(const Var& x, const Routes& routes);
 
-// out_nc = sum_k w_nk y_{slot_nk, c};  backward dy_mc = w_nk dout_nc with n*K+k = assignment_m,  dw_nk =
-// sum_c dout_nc y_{slot_nk, c} y [M,C], weights [N,K] -> out [N,C] Gale et al. 2022, "padded scatter" without
-// the padding. Backward keeps y, weights and the routes; sums are fp32 at least.
+// out_nc = sum_k w_nk y_slot(n,k),c
+// y [M,C] grouped by expert, weights w [N,K] -> out [N,C]
+// Gale et al. 2022, the weighted scatter behind the experts; gathered here.
+// Backward keeps y, weights and the routes: dy_slot(n,k) = w_nk dout_n,  dw_nk = dout_n . y_slot(n,k).
 Var expert_combine(const Var& y, const Var& weights, const Routes& routes);
 
 }  // namespace rmoe

@@ -2,6 +2,7 @@
 #include "engine/parallel.hpp"
 #include "ops/recurrent_cell/kernels.hpp"
 
+// Loops over many arrays say `omp simd`: the compiler gives up on proving that they do not overlap.
 namespace rmoe::cpu {
 namespace {
 
@@ -23,6 +24,7 @@ void gru_fwd(T* y, acc_t<T>* kept, const T* a, const T* u, const T* h, int64_t N
     T *r = kept + token * 4 * P, *z = r + P, *n = z + P, *u_n = n + P, *yn = y + token * P;
     for (int64_t p = 0; p < P; ++p) r[p] = math::sigmoid(an[p] + un[p]);
     for (int64_t p = 0; p < P; ++p) z[p] = math::sigmoid(an[P + p] + un[P + p]);
+#pragma omp simd
     for (int64_t p = 0; p < P; ++p) {
       u_n[p] = un[2 * P + p];
       n[p] = math::tanh(an[2 * P + p] + r[p] * u_n[p]);
@@ -47,6 +49,7 @@ void lstm_fwd(T* y, T* c_new, acc_t<T>* kept, const T* a, const T* u, const T* c
     for (int64_t p = 0; p < 2 * P; ++p) i[p] = math::sigmoid(an[p] + un[p]);  // i and f
     for (int64_t p = 0; p < P; ++p) g[p] = math::tanh(an[2 * P + p] + un[2 * P + p]);
     for (int64_t p = 0; p < P; ++p) o[p] = math::sigmoid(an[3 * P + p] + un[3 * P + p]);
+#pragma omp simd
     for (int64_t p = 0; p < P; ++p) {
       to[p] = f[p] * cn[p] + i[p] * g[p];
       tanh_c[p] = math::tanh(to[p]);
@@ -62,6 +65,7 @@ void gru_bwd(acc_t<T>* da, acc_t<T>* du, const acc_t<T>* dy, const acc_t<T>* kep
     const T *r = kept + token * 4 * P, *z = r + P, *n = z + P, *u_n = n + P;
     const T *dyn = dy + token * P, *hn = h + token * P;
     T* dan = da + token * 3 * P;
+#pragma omp simd
     for (int64_t p = 0; p < P; ++p) {
       const T dn = dyn[p] * (T(1) - z[p]) * (T(1) - n[p] * n[p]);
       dan[p] = dn * u_n[p] * r[p] * (T(1) - r[p]);
@@ -98,6 +102,7 @@ void lstm_bwd(acc_t<T>* da, const acc_t<T>* dy, const acc_t<T>* dc_new, const ac
     const T *i = kept + token * 5 * P, *f = i + P, *g = f + P, *o = g + P, *tanh_c = o + P;
     const T *dyn = dy + token * P, *dcn = dc_new + token * P, *cn = c + token * P;
     T* dan = da + token * 4 * P;
+#pragma omp simd
     for (int64_t p = 0; p < P; ++p) {
       const T dc = dcn[p] + dyn[p] * o[p] * (T(1) - tanh_c[p] * tanh_c[p]);
       dan[p] = dc * g[p] * i[p] * (T(1) - i[p]);

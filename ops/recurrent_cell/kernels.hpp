@@ -13,8 +13,8 @@ void rnn_fwd(T* y, const T* a, const T* u, int64_t N, int64_t P);
 template <class T>
 void lstm_fwd(T* y, T* c_new, acc_t<T>* kept, const T* a, const T* u, const T* c, int64_t N, int64_t P);
 
-// du may be null. The state gradients dh and dc are added in as into = beta * into + gradient; rnn and lstm
-// have du = da.
+// da = du except for the gru, whose du may be null if nobody wants it. The state's gradients are added:
+// into = beta * into + gradient.
 template <class T>
 void gru_bwd(acc_t<T>* da, acc_t<T>* du, const acc_t<T>* dy, const acc_t<T>* kept, const T* h, int64_t N,
              int64_t P);

@@ -2,6 +2,7 @@
 #include "tests/op_case.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <doctest/doctest.h>
 #include <limits>
@@ -97,9 +98,13 @@ TEST_CASE("topk_gate puts NaN last and shows it in the probabilities") {
   CHECK(chosen({kNaN, 1, kNaN, -3}, 3) == std::vector<int32_t>{1, 3, 0});
   CHECK(chosen({kNaN, kNaN, kNaN}, 2) == std::vector<int32_t>{0, 1});
   CHECK(chosen({-kNaN, -std::numeric_limits<float>::infinity()}, 1) == std::vector<int32_t>{1});
-  const Gate gate = topk_gate(Var(from_vector<float>({1, kNaN, 0, 1, 2, 0}, {2, 3})), 2);
-  CHECK(std::isnan(gate.weights.value().span<float>()[0]));
-  CHECK(first_non_finite(gate.probs.value().rows(1, 1)) == -1);
+  const float all_ones = std::bit_cast<float>(0xffffffffu);  // as in a buffer nobody wrote
+  for (float nan : {kNaN, -kNaN, all_ones}) {
+    const Gate gate = topk_gate(Var(from_vector<float>({1, nan, 0, 1, 2, 0}, {2, 3})), 2);
+    for (int e = 0; e < 3; ++e) CHECK(std::isnan(gate.probs.value().span<float>()[e]));
+    CHECK(std::isnan(gate.weights.value().span<float>()[0]));
+    CHECK(first_non_finite(gate.probs.value().rows(1, 1)) == -1);
+  }
 }
 
 TEST_CASE("topk_gate with one expert kept and renormalised passes no gradient through the weight") {
