@@ -25,7 +25,7 @@ int run_eval(const Options& o) {
   const Corpus corpus = load_corpus(opened.config.data);
   if (corpus.fingerprint != opened.data_fingerprint)
     fail("eval: ", opened.config.data.path, " is not the data ", opened.path.string(), " was trained on");
-  catch_signals();
+  watch_stop_signals();
   const auto& tokens = o.split == "valid" ? corpus.valid : corpus.test;
   const TrainConfig& train = opened.config.train;
   const Evaluation result =

@@ -20,7 +20,7 @@ int run_sample(const Options& o) {
   const CheckpointedModel opened = open_checkpoint(o.path);
   const std::vector<int32_t> prompt = opened.vocabulary.encode(o.prompt);
   fmt::print("{}", o.prompt);
-  catch_signals();
+  watch_stop_signals();
   sample(*opened.model, prompt, o.sample, [&](int32_t token) {
     fmt::print("{}", opened.vocabulary.decode(std::vector{token}));
     std::fflush(stdout);

@@ -37,16 +37,16 @@ int run_train(Options o) {
   RMOE_CHECK(config.model.vocab >= vocabulary, "train: model.vocab is ", config.model.vocab,
              " but the data has ", vocabulary, " symbols");
   fs::create_directories(o.run.run);
-  catch_signals();
+  watch_stop_signals();
   const RunResult result = train(config, corpus, o.run);
   if (result.interrupted) {
     fmt::print("stopped at step {} of {}, saved; go on with --resume --run {}\n", result.step,
                config.train.steps, o.run.run.string());
     return kInterrupted;
   }
-  if (result.valid)
+  if (result.valid.tokens)
     fmt::print("done: {} steps, valid loss {:.4f}, BPC {:.4f}, {:.0f} tokens/s; everything is in {}\n",
-               result.step, result.valid->loss, result.valid->bpc(), result.tokens_per_s, o.run.run.string());
+               result.step, result.valid.loss, result.valid.bpc(), result.tokens_per_s, o.run.run.string());
   return 0;
 }
 

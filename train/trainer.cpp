@@ -14,6 +14,8 @@
 #include "train/weights.hpp"
 
 #include <chrono>
+#include <cmath>
+#include <limits>
 #include <fmt/core.h>
 
 namespace rmoe {
@@ -37,58 +39,64 @@ class Run {
   RunResult go();
 
  private:
-  void restore();
+  bool restore();
   void log(const StepResult& r, double seconds);
+  void write(const std::string& group, const std::vector<Metric>& metrics);
   void validate();
   void save(bool best);
   Snapshot snapshot() const;
+  double remaining_seconds() const;
 
   const Config& config_;
   const Corpus& corpus_;
   const RunOptions& options_;
   TrainState state_;
-  double best_loss_ = 0;  // of validation; 0: none yet
+  const bool resumed_;
+  double best_loss_ = std::numeric_limits<double>::infinity();  // of validation
   int64_t saved_step_ = -1;
+  Evaluation valid_;  // the last one
   double training_seconds_ = 0;
-  int64_t trained_tokens_ = 0;
-  RunResult result_;
-  std::unique_ptr<MetricsFile> metrics_;
-  std::unique_ptr<EventFile> events_;
-  std::unique_ptr<Progress> progress_;
-  double peak_ = 0;
+  int64_t trained_tokens_ = 0, trained_steps_ = 0;
+  MetricsWriter metrics_;
+  EventWriter events_;
+  ProgressLine progress_;
+  double peak_ = measure_gemm_peak();
 };
 
 Run::Run(const Config& config, const Corpus& corpus, const RunOptions& options)
-    : config_(config), corpus_(corpus), options_(options), state_(config, corpus.train) {
-  if (options.resume && has_checkpoint(options.run))
-    restore();
-  else if (!options.init.empty())
-    assign(options.init.string(), named_values(state_.model.parameters()),
-           read_safetensors(options.init).tensors);
-  write_file(options.run / "config.toml", to_toml(config));
-  metrics_ = std::make_unique<MetricsFile>(options.run / "metrics.jsonl", state_.step);
-  events_ = std::make_unique<EventFile>(options.run);
-  progress_ = std::make_unique<Progress>(config.train.steps, config.train.log_every);
-  peak_ = measure_gemm_peak();
+    : config_(config),
+      corpus_(corpus),
+      options_(options),
+      state_(config, corpus.train),
+      resumed_(options.resume && restore()),
+      metrics_(options.run / "metrics.jsonl", resumed_ ? std::optional(state_.step) : std::nullopt),
+      events_(options.run, resumed_ ? std::optional(state_.step) : std::nullopt),
+      progress_(config.train.log_every) {
+  if (!resumed_ && !options.init.empty())
+    assign(options.init.string(), named_values(state_.model.parameters()), read_safetensors(options.init).tensors);
+  files::replace(options.run / "config.toml", to_toml(config));
 }
 
-void Run::restore() {
-  const Snapshot s =
-      load_latest(options_.run, [&](const std::string& text) { fmt::print(stderr, "rmoe: {}\n", text); });
-  const std::string data = s.state.at("data");
-  RMOE_CHECK(data == corpus_.fingerprint, "resume: ", config_.data.path, " is not the data ",
+/// Goes back to the newest intact checkpoint; false if the run has none yet.
+bool Run::restore() {
+  if (!has_checkpoint(options_.run)) return false;
+  const Snapshot s = load_latest(options_.run, [](const std::string& text) { fmt::print(stderr, "rmoe: {}\n", text); });
+  RMOE_CHECK(s.state.at("data") == corpus_.fingerprint, "resume: ", config_.data.path, " is not the data ",
              options_.run.string(), " was trained on; give the same data, or another --run");
   assign(options_.run.string(), named_values(state_.model.parameters()), s.model);
   state_.optimizer.restore(s.optimizer);
+  RMOE_CHECK(s.memory.size() == state_.memory.size(), "resume: ", options_.run.string(), " holds ", s.memory.size(),
+             " memories, wanted ", state_.memory.size());
   for (size_t i = 0; i < state_.memory.size(); ++i) {
-    RMOE_CHECK(i < s.memory.size() && s.memory[i].tensor.shape() == state_.memory[i].shape(),
-               "resume: the memory in ", options_.run.string(), " does not fit ", state_.memory[i].shape(),
-               "; train.batch and model.span cannot change");
-    copy(state_.memory[i], s.memory[i].tensor);
+    const Tensor& saved = s.memory[i].tensor;
+    RMOE_CHECK(saved.shape() == state_.memory[i].shape(), "resume: the streams' memory is ", saved.shape(),
+               ", wanted ", state_.memory[i].shape(), "; train.batch and model.span cannot change");
+    copy(state_.memory[i], saved);
   }
   state_.stream.seek({s.state.at("position"), s.state.at("epoch")});
   state_.step = saved_step_ = s.step;
-  best_loss_ = s.state.at("best_loss");
+  if (!s.state.at("best_loss").is_null()) best_loss_ = s.state.at("best_loss");
+  return true;
 }
 
 Snapshot Run::snapshot() const {
@@ -101,79 +109,90 @@ Snapshot Run::snapshot() const {
   const StreamCursor cursor = state_.stream.cursor();
   s.state = {{"step", state_.step},         {"seed", config_.train.seed},
              {"position", cursor.position}, {"epoch", cursor.epoch},
-             {"best_loss", best_loss_},     {"data", corpus_.fingerprint},
+             {"best_loss", std::isfinite(best_loss_) ? nlohmann::json(best_loss_) : nlohmann::json()},     {"data", corpus_.fingerprint},
              {"config", to_toml(config_)},  {"vocabulary", corpus_.vocabulary.to_json()},
              {"build", build_information()}};
   return s;
 }
 
 void Run::save(bool best) {
-  save_checkpoint(options_.run, snapshot(), {.keep = config_.train.keep, .best = best});
+  metrics_.sync();
+  save_checkpoint(options_.run, snapshot(), {.best = best, .keep = config_.train.keep});
   saved_step_ = state_.step;
 }
 
+double Run::remaining_seconds() const {
+  return training_seconds_ / double(trained_steps_) * double(config_.train.steps - state_.step);
+}
+
 void Run::log(const StepResult& r, double seconds) {
-  const double tokens_per_s = double(config_.train.batch * config_.train.block) / seconds;
-  const double lr = learning_rate(config_.optimizer, state_.step, config_.train.steps);
-  StepReport report;
-  report.step = state_.step;
-  report.steps = config_.train.steps;
-  report.loss = r.loss;
-  report.lr = lr;
-  report.grad_norm = r.grad_norm;
-  report.tokens_per_s = tokens_per_s;
-  report.peak_share = r.flops / seconds / peak_;
-  report.memory_bytes = memory::stats(Device::cpu).peak;
-  report.expert_load = r.load;
-  report.router_entropy = r.entropy;
-  progress_->step(report);
-  if (state_.step % config_.train.log_every != 0 && state_.step != config_.train.steps) return;
-  const Metrics metrics{
-      {"loss", r.loss},           {"bpc", Evaluation{r.loss}.bpc()}, {"lr", lr},
-      {"grad_norm", r.grad_norm}, {"tokens_per_s", tokens_per_s},    {"balance_loss", r.balance},
-      {"expert_load", r.load},    {"router_entropy", r.entropy},     {"peak_share", report.peak_share}};
-  metrics_->write(state_.step, metrics);
-  for (const auto& [name, value] : metrics) events_->scalar("train/" + name, value, state_.step);
+  const TrainConfig& train = config_.train;
+  const double tokens_per_s = double(train.batch * train.block) / seconds;
+  const double lr = learning_rate(config_.optimizer, state_.step, train.steps);
+  const double peak_share = r.flops / seconds / peak_;
+  progress_.step({.step = state_.step,
+                  .steps = train.steps,
+                  .loss = r.loss,
+                  .words = !corpus_.vocabulary.is_byte_level(),
+                  .lr = lr,
+                  .grad_norm = r.grad_norm,
+                  .tokens_per_s = tokens_per_s,
+                  .peak_share = peak_share,
+                  .memory_bytes = memory::stats(Device::cpu).reserved,
+                  .expert_load = r.load,
+                  .router_entropy = r.entropy,
+                  .remaining_s = remaining_seconds()});
+  if (state_.step % train.log_every != 0 && state_.step != train.steps) return;
+  write("train/", {{"loss", r.loss},
+                   {"bpc", Evaluation{r.loss}.bpc()},
+                   {"lr", lr},
+                   {"grad_norm", r.grad_norm},
+                   {"tokens_per_s", tokens_per_s},
+                   {"balance_loss", r.balance},
+                   {"expert_load", r.load},
+                   {"router_entropy", r.entropy},
+                   {"peak_share", peak_share}});
+}
+
+/// One line of metrics.jsonl, and the same numbers for TensorBoard.
+void Run::write(const std::string& group, const std::vector<Metric>& metrics) {
+  metrics_.write(state_.step, metrics);
+  for (const Metric& m : metrics) events_.scalar(state_.step, group + m.name, std::get<double>(m.value));
 }
 
 void Run::validate() {
-  const Evaluation valid =
-      evaluate(state_.model, corpus_.valid, config_.train.eval_streams, config_.train.block,
-               config_.train.eval_blocks, [&](int64_t done, int64_t all) {
-                 progress_->counter("validating", done, all);
-                 return !stop_requested();
-               });
+  const TrainConfig& train = config_.train;
+  const auto tick = [](int64_t done, int64_t all) {
+    show_counter("validating", done, all);
+    return !stop_requested();
+  };
+  valid_ = evaluate(state_.model, corpus_.valid, train.eval_streams, train.block, train.eval_blocks, tick);
   if (stop_requested()) return;
-  const Metrics metrics{{"valid_loss", valid.loss}, {"valid_bpc", valid.bpc()}, {"valid_ppl", valid.ppl()}};
-  metrics_->write(state_.step, metrics);
-  for (const auto& [name, value] : metrics) events_->scalar("valid/" + name.substr(6), value, state_.step);
-  progress_->message(
-      fmt::format("step {}: valid loss {:.4f}  BPC {:.4f}", state_.step, valid.loss, valid.bpc()));
-  result_.valid = valid;
-  const bool best = best_loss_ == 0 || valid.loss < best_loss_;
-  if (best) best_loss_ = valid.loss;
-  const bool due = config_.train.checkpoint_every == 0;
-  if (best || due) save(best);
+  write("", {{"valid_loss", valid_.loss}, {"valid_bpc", valid_.bpc()}, {"valid_ppl", valid_.ppl()}});
+  const bool best = valid_.loss < best_loss_;
+  if (best) best_loss_ = valid_.loss;
+  progress_.say(fmt::format("step {}: valid loss {:.4f}  BPC {:.4f}{}", state_.step, valid_.loss, valid_.bpc(),
+                            best ? "  (best)" : ""));
+  if (best || train.checkpoint_every == 0) save(best);
 }
 
 RunResult Run::go() {
-  const int64_t every = config_.train.checkpoint_every;
-  while (state_.step < config_.train.steps && !stop_requested()) {
-    Clock clock;
+  const TrainConfig& train = config_.train;
+  const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
+  while (state_.step < train.steps && !stop_requested()) {
+    const Clock clock;
     const StepResult r = train_step(state_, config_);
     const double seconds = clock.seconds();
     training_seconds_ += seconds;
-    trained_tokens_ += config_.train.batch * config_.train.block;
+    trained_tokens_ += train.batch * train.block;
+    ++trained_steps_;
     log(r, seconds);
-    if (state_.step % config_.train.eval_every == 0 || state_.step == config_.train.steps) validate();
-    if (every > 0 && state_.step % every == 0 && saved_step_ != state_.step) save(false);
+    if (due(train.eval_every) || state_.step == train.steps) validate();
+    if (due(train.checkpoint_every) && saved_step_ != state_.step) save(false);
   }
-  progress_->finish();
   if (saved_step_ != state_.step) save(false);
-  result_.step = state_.step;
-  result_.interrupted = state_.step < config_.train.steps;
-  result_.tokens_per_s = training_seconds_ > 0 ? double(trained_tokens_) / training_seconds_ : 0;
-  return result_;
+  return {state_.step, state_.step < train.steps, valid_,
+          training_seconds_ > 0 ? double(trained_tokens_) / training_seconds_ : 0};
 }
 
 }  // namespace

@@ -23,9 +23,8 @@ struct RunOptions {
 struct RunResult {
   int64_t step = 0;
   bool interrupted = false;
-  std::optional<Evaluation> valid;  // of the last validation
-  std::optional<Evaluation> test;   // of the best checkpoint, after the last step
-  double tokens_per_s = 0;          // training steps only
+  Evaluation valid;         // the last validation; no tokens if there was none
+  double tokens_per_s = 0;  // of training steps alone
 };
 
 /// Trains `config` on `corpus` until config.train.steps or until a signal asks to stop (the state is saved
