@@ -7,8 +7,7 @@ namespace rmoe {
 // y_nc = (x_nc - mean_n) rstd_n w_c + b_c,  rstd_n = (mean_c (x_nc - mean_n)^2 + eps)^-1/2
 // x [..., C], weight [C], bias [C] -> y [..., C]
 // Ba, Kiros & Hinton 2016, eq. 4.
-// Backward keeps x, weight, mean and rstd [N]; the statistics are fp32 at least, the variance takes two
-// passes.
+// Backward keeps x, weight, mean and rstd [N]; the statistics are fp32 at least.
 Var layer_norm(const Var& x, const Var& weight, const Var& bias, double eps);
 
 }  // namespace rmoe
