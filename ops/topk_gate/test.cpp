@@ -107,6 +107,16 @@ TEST_CASE("topk_gate puts NaN last and shows it in the probabilities") {
   }
 }
 
+TEST_CASE("topk_gate does not see a constant added to all logits") {
+  const Array low = spread(3, 8);  // multiples of 1/8: the sum is exact
+  Array high = low;
+  for (double& x : high.data) x += 1000;
+  const auto probs = [](const Array& x) {
+    return to_array(topk_gate(Var(to_tensor(x, DType::f32)), 2).probs.value()).data;
+  };
+  CHECK(probs(low) == probs(high));
+}
+
 TEST_CASE("topk_gate with one expert kept and renormalised passes no gradient through the weight") {
   const Var x = Var::leaf(to_tensor(spread(3, 4), DType::f64));
   backward({topk_gate(x, 1).weights}, {full({3, 1}, 1, DType::f64)});
