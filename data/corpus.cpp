@@ -22,6 +22,7 @@ constexpr std::array<const char*, 3> kSplitNames{"train", "valid", "test"};
 using Texts = std::array<std::string, 3>;
 
 std::string read_text(const fs::path& file) {
+  RMOE_CHECK(fs::is_regular_file(file), "data: ", file.string(), " is neither a file nor a folder");
   std::ifstream in(file, std::ios::binary);
   RMOE_CHECK(in, "data: cannot read ", file.string(), ": ", std::strerror(errno));
   std::string text(fs::file_size(file), '\0');
@@ -131,7 +132,8 @@ SplitSizes split_sizes(int64_t size, double valid_share, double test_share) {
 }
 
 Corpus load_corpus(const DataConfig& config) {
-  Corpus corpus{.vocabulary = Vocabulary(config.tokens, config.newline)};
+  Corpus corpus;
+  corpus.vocabulary = Vocabulary(config.tokens, config.newline);
   Texts texts = read_texts(config);
   const std::array<std::vector<int32_t>*, 3> splits{&corpus.train, &corpus.valid, &corpus.test};
   const std::array<bool, 3> wanted{true, config.valid_share > 0, config.test_share > 0};

@@ -132,6 +132,7 @@ void download(const Download& wanted, const fs::path& file, const Progress& prog
     if (problem.empty()) return fs::rename(part, file);
     problems += concat(url, ": ", problem, "; ");
   }
+  if (size_or_zero(part) == 0) fs::remove(part);
   fail("download: ", problems, "run this again to continue, or get the file by hand and put it at ",
        file.string());
 }

@@ -123,6 +123,7 @@ TEST_CASE("download: wrong size, wrong sum, no such file, no server") {
       error.starts_with("download: " + s.server.url("/missing") + ": The requested URL returned error: 404"));
   CHECK(error.find("http://127.0.0.1:1/file: Failed to connect") != std::string::npos);
   CHECK(error.find('\n') == std::string::npos);
+  CHECK(fs::is_empty(s.file.parent_path()));  // not even an empty part is left
 }
 
 TEST_CASE("download: the next mirror takes over") {

@@ -55,6 +55,7 @@ void obtain(const Source& source, const fs::path& archive, const Progress& progr
     if (source.package.empty()) throw;
     say(progress, concat(source.name, ": trying apt-get download ", source.package));
     if (!apt_download(source.package, archive)) throw;
+    fs::remove(archive.string() + ".part");
   }
 }
 
