@@ -1,7 +1,7 @@
 #include "train/checkpoint.hpp"
 
 #include "tests/op_case.hpp"
-#include "train/test_folder.hpp"
+#include "train/test_tools.hpp"
 
 #include <doctest/doctest.h>
 #include <set>

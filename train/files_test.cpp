@@ -2,7 +2,7 @@
 
 #include "engine/error.hpp"
 #include "tests/op_case.hpp"
-#include "train/test_folder.hpp"
+#include "train/test_tools.hpp"
 
 #include <doctest/doctest.h>
 

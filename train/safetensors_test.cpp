@@ -1,7 +1,7 @@
 #include "train/safetensors.hpp"
 
 #include "tests/op_case.hpp"
-#include "train/test_folder.hpp"
+#include "train/test_tools.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -9,15 +9,6 @@
 
 namespace rmoe::test {
 namespace {
-
-std::string hex(const std::string& bytes) {
-  std::string text;
-  for (const unsigned char byte : bytes) {
-    text += "0123456789abcdef"[byte >> 4];
-    text += "0123456789abcdef"[byte & 15];
-  }
-  return text;
-}
 
 std::string with_header(const std::string& header, const std::string& values) {
   const uint64_t length = header.size();

@@ -1,4 +1,4 @@
-// A folder for one test, removed afterwards.
+// What the tests of files share: a folder for one test, removed afterwards, and bytes as text.
 #pragma once
 
 #include "train/files.hpp"
@@ -19,5 +19,14 @@ class Folder {
 
   files::Path path;
 };
+
+inline std::string hex(std::string_view bytes) {
+  std::string text;
+  for (const unsigned char byte : bytes) {
+    text += "0123456789abcdef"[byte >> 4];
+    text += "0123456789abcdef"[byte & 15];
+  }
+  return text;
+}
 
 }  // namespace rmoe::test
