@@ -196,6 +196,8 @@ Snapshot load_latest(const files::Path& run, const std::function<void(const std:
   fail("cannot resume ", run.string(), ": it has no usable checkpoint");
 }
 
+bool has_checkpoint(const files::Path& run) { return !candidates(run).empty(); }
+
 files::Path find_checkpoint(const files::Path& run_or_checkpoint) {
   for (const fs::path& path : {run_or_checkpoint, run_or_checkpoint / "best", run_or_checkpoint / "latest"})
     if (fs::exists(path / "state.json")) return path;

@@ -31,6 +31,9 @@ Snapshot load_checkpoint(const files::Path& folder);
 /// it. Every one that had to be passed over is told to on_message.
 Snapshot load_latest(const files::Path& run, const std::function<void(const std::string&)>& on_message);
 
+/// Does the run hold a checkpoint, intact or not?
+bool has_checkpoint(const files::Path& run);
+
 /// The folder meant by a run (its best checkpoint, or else its latest) or by a checkpoint itself.
 files::Path find_checkpoint(const files::Path& run_or_checkpoint);
 

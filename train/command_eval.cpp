@@ -26,11 +26,12 @@ int run_eval(const Options& o) {
   if (corpus.fingerprint != opened.data_fingerprint)
     fail("eval: ", opened.config.data.path, " is not the data ", opened.path.string(), " was trained on");
   watch_stop_signals();
+  ProgressLine line(1);
   const auto& tokens = o.split == "valid" ? corpus.valid : corpus.test;
   const TrainConfig& train = opened.config.train;
   const Evaluation result =
       evaluate(*opened.model, tokens, train.eval_streams, train.block, -1, [&](int64_t done, int64_t all) {
-        show_counter("eval", done, all);
+        line.count(o.split + " block", done, all);
         return !stop_requested();
       });
   if (stop_requested()) return kInterrupted;

@@ -52,14 +52,14 @@ std::string format_step(const StepReport& r) {
   return line + "  mem " + format_bytes(r.memory_bytes);
 }
 
-Progress::Progress(int64_t log_every) : Progress(std::cerr, log_every, terminal_width, 0.1) {}
+ProgressLine::ProgressLine(int64_t log_every) : ProgressLine(std::cerr, log_every, terminal_width, 0.1) {}
 
-Progress::Progress(std::ostream& out, int64_t log_every, std::function<int()> width, double refresh_s)
+ProgressLine::ProgressLine(std::ostream& out, int64_t log_every, std::function<int()> width, double refresh_s)
     : out_(out), log_every_(log_every), width_(std::move(width)), refresh_(refresh_s) {}
 
-Progress::~Progress() { end_live_line(); }
+ProgressLine::~ProgressLine() { end_live_line(); }
 
-void Progress::step(const StepReport& report) {
+void ProgressLine::step(const StepReport& report) {
   const bool last = report.step == report.steps;
   const int width = width_();
   if (width > 0) {
@@ -69,20 +69,26 @@ void Progress::step(const StepReport& report) {
   }
 }
 
-void Progress::say(const std::string& line) {
+void ProgressLine::count(const std::string& what, int64_t done, int64_t all) {
+  const int width = width_();
+  if (width == 0 || (live_ && done < all && Clock::now() - drawn_ < refresh_)) return;
+  draw(fmt::format("{} {} of {}", what, done, all), width);
+}
+
+void ProgressLine::say(const std::string& line) {
   if (live_) out_ << "\r\x1b[K";  // the message takes the live line's place
   live_ = false;
   out_ << line + "\n" << std::flush;
 }
 
-void Progress::draw(const std::string& line, int width) {
+void ProgressLine::draw(const std::string& line, int width) {
   // One column stays free: some terminals wrap when the last one is written.
   out_ << fmt::format("\r{}\x1b[K", line.substr(0, size_t(std::max(width - 1, 0)))) << std::flush;
   drawn_ = Clock::now();
   live_ = true;
 }
 
-void Progress::end_live_line() {
+void ProgressLine::end_live_line() {
   if (live_) out_ << "\n" << std::flush;
   live_ = false;
 }

@@ -28,19 +28,21 @@ std::string format_step(const StepReport& report);
 /// 59s, 12m05s, 3h07m, 2d04h.
 std::string format_duration(double seconds);
 
-class Progress {
+class ProgressLine {
  public:
   /// Writes to standard error.
-  explicit Progress(int64_t log_every);
+  explicit ProgressLine(int64_t log_every);
   /// `width` gives the columns of the terminal behind `out`, 0 if there is none.
-  Progress(std::ostream& out, int64_t log_every, std::function<int()> width, double refresh_s);
-  ~Progress();
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
+  ProgressLine(std::ostream& out, int64_t log_every, std::function<int()> width, double refresh_s);
+  ~ProgressLine();
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
 
   /// On a terminal redraws the live line, at most every refresh_s; else prints a line every log_every steps.
   /// The last step is always shown.
   void step(const StepReport& report);
+  /// A live line that counts, "what 34 of 100"; nothing outside a terminal.
+  void count(const std::string& what, int64_t done, int64_t all);
   /// A line that stays: a validation, a checkpoint, a warning.
   void say(const std::string& line);
 

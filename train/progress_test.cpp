@@ -54,7 +54,7 @@ TEST_CASE("progress: durations") {
 TEST_CASE("progress: plain lines every log_every steps and at the end") {
   std::ostringstream out;
   {
-    Progress progress(
+    ProgressLine progress(
         out, 400, [] { return 0; }, 0);
     for (int64_t step = 1; step <= 1000; ++step) progress.step(report_of(step));
     progress.say("done");
@@ -66,7 +66,7 @@ TEST_CASE("progress: plain lines every log_every steps and at the end") {
 TEST_CASE("progress: a terminal has one live line, cut to its width") {
   std::ostringstream out;
   {
-    Progress progress(
+    ProgressLine progress(
         out, 400, [] { return 15; }, 0);
     progress.step(report_of(1));
     progress.say("a message longer than the terminal");
@@ -78,7 +78,7 @@ TEST_CASE("progress: a terminal has one live line, cut to its width") {
 
 TEST_CASE("progress: a terminal is redrawn only so often, but shows the last step") {
   std::ostringstream out;
-  Progress progress(
+  ProgressLine progress(
       out, 1, [] { return 15; }, 1e9);
   progress.step(report_of(1));
   progress.step(report_of(2));

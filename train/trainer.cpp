@@ -26,7 +26,6 @@ namespace fs = std::filesystem;
 class Clock {
  public:
   double seconds() const { return std::chrono::duration<double>(Now::now() - start_).count(); }
-  void restart() { start_ = Now::now(); }
 
  private:
   using Now = std::chrono::steady_clock;
@@ -107,7 +106,7 @@ Snapshot Run::snapshot() const {
   for (size_t i = 0; i < state_.memory.size(); ++i)
     s.memory.push_back({concat("layers.", i), state_.memory[i]});
   const StreamCursor cursor = state_.stream.cursor();
-  s.state = {{"step", state_.step},         {"seed", config_.train.seed},
+  s.state = {{"seed", config_.train.seed},
              {"position", cursor.position}, {"epoch", cursor.epoch},
              {"best_loss", std::isfinite(best_loss_) ? nlohmann::json(best_loss_) : nlohmann::json()},     {"data", corpus_.fingerprint},
              {"config", to_toml(config_)},  {"vocabulary", corpus_.vocabulary.to_json()},
@@ -162,8 +161,8 @@ void Run::write(const std::string& group, const std::vector<Metric>& metrics) {
 
 void Run::validate() {
   const TrainConfig& train = config_.train;
-  const auto tick = [](int64_t done, int64_t all) {
-    show_counter("validating", done, all);
+  const auto tick = [this](int64_t done, int64_t all) {
+    progress_.count("validating block", done, all);
     return !stop_requested();
   };
   valid_ = evaluate(state_.model, corpus_.valid, train.eval_streams, train.block, train.eval_blocks, tick);
