@@ -119,6 +119,7 @@ TEST_CASE("stream: evaluation sees whole blocks once, in order, and drops the ta
   CHECK(EvalBlocks(tokens, 3, 8, 2).count() == 2);
   CHECK(EvalBlocks(tokens, 3, 8, 100).count() == 3);
   CHECK(EvalBlocks(count_up(7), 3, 1).count() == 2);
+  CHECK(EvalBlocks(count_up(9), 3, 1).count() == 2);  // nothing to predict after token 8
 }
 
 }  // namespace rmoe::test
