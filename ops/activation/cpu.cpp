@@ -10,7 +10,7 @@ namespace {
 /// Phi(x), the share of a standard normal below x. By erfc, since 1 + erf loses the digits of its lower tail.
 template <class T>
 T normal_cdf(T x) {
-  return T(0.5) * std::erfc(x * T(-1 / std::numbers::sqrt2));
+  return T(0.5) * math::erfc(x * T(-1 / std::numbers::sqrt2));
 }
 
 template <class T>
@@ -29,7 +29,10 @@ void relu_fwd(T* y, const T* x, int64_t n) {
 
 template <class T>
 void relu_bwd(T* dx, const T* dy, const T* y, int64_t n, double beta) {
-  map_into(dx, n, beta, [=](int64_t i) { return y[i] > T(0) ? dy[i] : T(0); });
+  map_into(dx, n, beta, [=](int64_t i) {
+    const T g = dy[i];  // read in any case: a load under a condition keeps the loop from vectorising
+    return y[i] > T(0) ? g : T(0);
+  });
 }
 
 template <class T>
