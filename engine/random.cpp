@@ -3,10 +3,6 @@
 #include "engine/parallel.hpp"
 
 #include <cmath>
-#include <cstring>
-#ifdef __AVX2__
-#include <immintrin.h>
-#endif
 #include <numbers>
 
 namespace rmoe {
@@ -34,73 +30,54 @@ void fill_blocks(const Tensor& dst, uint64_t seed, uint64_t stream, Make make) {
   });
 }
 
-constexpr int kRunBlocks = 16;  // blocks that uniform_run computes side by side
+constexpr int kLanes = 32;
 
-#ifdef __AVX2__
-
-using Lanes = uint64_t __attribute__((vector_size(32)));  // one 32-bit word per lane, the upper half ignored
-
-Lanes multiply(Lanes a, uint32_t factor) {
-  return Lanes(_mm256_mul_epu32(__m256i(a), __m256i(Lanes{} + factor)));
-}
-
-/// Words 0 and 1 of a lane's block, then 2 and 3, lane after lane.
-void store(uint32_t* bits, Lanes w0, Lanes w1, Lanes w2, Lanes w3) {
-  const Lanes low = Lanes{} + 0xffffffffu;
-  const Lanes front = (w0 & low) | (w1 << 32), back = (w2 & low) | (w3 << 32);
-  const Lanes ordered[2] = {__builtin_shufflevector(front, back, 0, 4, 1, 5),
-                            __builtin_shufflevector(front, back, 2, 6, 3, 7)};
-  std::memcpy(bits, ordered, sizeof ordered);
-}
-
-/// Four lanes to a vector; four independent vectors hide the latency of the rounds.
-void philox_run(uint32_t* bits, uint64_t seed, uint64_t stream, uint64_t block) {
-  constexpr int kVectors = kRunBlocks / 4;
-  Lanes c[kVectors][4];
-  for (int v = 0; v < kVectors; ++v) {
-    const Lanes index = block + 4 * v + Lanes{0, 1, 2, 3};
-    c[v][0] = index, c[v][1] = index >> 32;
-    c[v][2] = Lanes{} + stream, c[v][3] = Lanes{} + (stream >> 32);
-  }
-  uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
+/// Numbers of the kLanes Philox blocks from `first` on, two to a word. The state sits in 64-bit lanes, whose
+/// upper halves are left dirty, because vector units multiply 32 by 32 bits that way; see philox().
+void philox_lanes(uint64_t (&pairs)[2][kLanes], uint64_t seed, uint64_t stream, uint64_t first) {
+  constexpr uint64_t kLow = 0xffffffffu;
+#pragma omp simd
+  for (int i = 0; i < kLanes; ++i) {
+    uint64_t c0 = first + i, c1 = c0 >> 32, c2 = stream, c3 = stream >> 32;
+    uint32_t k0 = uint32_t(seed), k1 = uint32_t(seed >> 32);
 #pragma GCC unroll 10
-  for (int round = 0; round < 10; ++round) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      const Lanes p0 = multiply(c[v][0], 0xD2511F53), p1 = multiply(c[v][2], 0xCD9E8D57);
-      c[v][0] = (p1 >> 32) ^ c[v][1] ^ uint64_t { k0 }, c[v][1] = p1;
-      c[v][2] = (p0 >> 32) ^ c[v][3] ^ uint64_t { k1 }, c[v][3] = p0;
+    for (int round = 0; round < 10; ++round) {
+      const uint64_t p0 = (c0 & kLow) * uint64_t{0xD2511F53}, p1 = (c2 & kLow) * uint64_t{0xCD9E8D57};
+      c0 = (p1 >> 32) ^ c1 ^ k0;
+      c1 = p1;
+      c2 = (p0 >> 32) ^ c3 ^ k1;
+      c3 = p0;
+      k0 += 0x9E3779B9u;
+      k1 += 0xBB67AE85u;
     }
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  for (int v = 0; v < kVectors; ++v) store(bits + 16 * v, c[v][0], c[v][1], c[v][2], c[v][3]);
-}
-
-#else
-
-void philox_run(uint32_t* bits, uint64_t seed, uint64_t stream, uint64_t block) {
-  for (int j = 0; j < kRunBlocks; ++j) {
-    const std::array<uint32_t, 4> words = philox(seed, stream, block + j);
-    std::copy(words.begin(), words.end(), bits + 4 * j);
+    pairs[0][i] = (c0 & kLow) | (c1 << 32);
+    pairs[1][i] = (c2 & kLow) | (c3 << 32);
   }
 }
-
-#endif
 
 }  // namespace
 
-void uniform_run(float* u, int64_t n, uint64_t seed, uint64_t stream, uint64_t first) {
-  uint32_t bits[4 * kRunBlocks];
-  while (n > 0) {
-    philox_run(bits, seed, stream, first / 4);
-    const int64_t skip = first % 4, count = std::min<int64_t>(n, 4 * kRunBlocks - skip);
-    for (int64_t i = 0; i < count; ++i) u[i] = unit_uniform(bits[skip + i]);
-    u += count;
-    n -= count;
-    first += count;
+template <class T>
+void uniform_run(T* out, int64_t n, uint64_t seed, uint64_t stream, uint64_t first) {
+  uint64_t pairs[2][kLanes];
+  T numbers[4 * kLanes];
+  for (int64_t done = 0, skip = first % 4; done < n; skip = 0) {
+    philox_lanes(pairs, seed, stream, (first + done) / 4);
+#pragma omp simd
+    for (int i = 0; i < kLanes; ++i) {
+      numbers[4 * i] = unit_uniform(uint32_t(pairs[0][i]));
+      numbers[4 * i + 1] = unit_uniform(uint32_t(pairs[0][i] >> 32));
+      numbers[4 * i + 2] = unit_uniform(uint32_t(pairs[1][i]));
+      numbers[4 * i + 3] = unit_uniform(uint32_t(pairs[1][i] >> 32));
+    }
+    const int64_t count = std::min<int64_t>(4 * kLanes - skip, n - done);
+    std::copy_n(numbers + skip, count, out + done);
+    done += count;
   }
 }
+
+template void uniform_run<float>(float*, int64_t, uint64_t, uint64_t, uint64_t);
+template void uniform_run<double>(double*, int64_t, uint64_t, uint64_t, uint64_t);
 
 void fill_uniform(const Tensor& dst, double low, double high, uint64_t seed, uint64_t stream) {
   fill_blocks(dst, seed, stream, [=](const std::array<uint32_t, 4>& bits) {

@@ -29,8 +29,9 @@ inline float uniform_at(uint64_t seed, uint64_t stream, uint64_t i) {
   return unit_uniform(philox(seed, stream, i / 4)[i % 4]);
 }
 
-/// u[i] = uniform_at(seed, stream, first + i) for i in [0, n), many blocks side by side.
-void uniform_run(float* u, int64_t n, uint64_t seed, uint64_t stream, uint64_t first);
+/// out_i = uniform_at(seed, stream, first + i) for i in [0, n), vectorised.
+template <class T>
+void uniform_run(T* out, int64_t n, uint64_t seed, uint64_t stream, uint64_t first);
 
 /// Where a random op takes its numbers from: element i uses number offset + i of (seed, stream). Nothing is
 /// counted, so a recomputed segment and a resumed run draw the same numbers again.
