@@ -1,6 +1,7 @@
 // The optimizer over all trainable parameters of a model. Moments are fp32 and made at the first step.
 #pragma once
 
+#include "autograd/tape.hpp"
 #include "models/scope.hpp"
 #include "train/config.hpp"
 #include "train/safetensors.hpp"
