@@ -33,6 +33,12 @@ std::string f32(const std::string& name, const std::string& shape, int begin, in
                 "]}");
 }
 
+std::string of_tensors(const std::vector<std::string>& entries, const std::string& values) {
+  std::string header;
+  for (const std::string& entry : entries) header.append(header.empty() ? "{" : ",").append(entry);
+  return with_header(header + "}", values);
+}
+
 }  // namespace
 
 TEST_CASE("safetensors: one tensor gives the reference writer's bytes") {
@@ -97,6 +103,7 @@ TEST_CASE("safetensors: what cannot be written is refused before the file is tou
 }
 
 TEST_CASE("safetensors: a damaged header is refused") {
+  const std::string a = f32("a", "[1]", 0, 4);
   CHECK(refusal("1234") == "only 4 bytes: too short for a safetensors file");
   CHECK(refusal(std::string(8, '\xff')) ==
         "header of 18446744073709551615 bytes is larger than the format allows");
@@ -104,18 +111,17 @@ TEST_CASE("safetensors: a damaged header is refused") {
   CHECK(refusal(with_header(" {}", "")) == "header does not start with '{'");
   CHECK(refusal(with_header("{\"a\":", "")) == "header is not valid JSON");
   CHECK(refusal(with_header(R"({"__metadata__":{"a":1}})", "")) == "__metadata__ holds more than texts");
-  CHECK(refusal(with_header("{" + f32("a", "[1]", 0, 4) + "," + f32("a", "[1]", 4, 8) + "}", "12345678")) ==
-        "header names 'a' twice");
+  CHECK(refusal(of_tensors({a, f32("a", "[1]", 4, 8)}, "12345678")) == "header names 'a' twice");
 }
 
 TEST_CASE("safetensors: values must fill the file") {
   const std::string a = f32("a", "[1]", 0, 4);
-  CHECK(refusal(with_header("{" + a + "," + f32("b", "[2]", 2, 10) + "}", "1234567890")) ==
+  CHECK(refusal(of_tensors({a, f32("b", "[2]", 2, 10)}, "1234567890")) ==
         "tensor 'b' overlaps the one before it");
-  CHECK(refusal(with_header("{" + a + "," + f32("b", "[1]", 6, 10) + "}", "1234567890")) ==
+  CHECK(refusal(of_tensors({a, f32("b", "[1]", 6, 10)}, "1234567890")) ==
         "hole of 2 bytes before tensor 'b'");
-  CHECK(refusal(with_header("{" + a + "}", "12")) == "tensor 'a' ends at byte 4 of 2");
-  CHECK(refusal(with_header("{" + a + "}", "123456")) == "2 bytes after the last tensor");
+  CHECK(refusal(of_tensors({a}, "12")) == "tensor 'a' ends at byte 4 of 2");
+  CHECK(refusal(of_tensors({a}, "123456")) == "2 bytes after the last tensor");
 }
 
 TEST_CASE("safetensors: a tensor that makes no sense is named") {
