@@ -15,7 +15,7 @@ namespace rmoe::cpu {
 /// Queries per block: their scores against `width` keys stay within most of an L2 cache, and the keys outside
 /// the triangle or band that a block of queries computes for nothing stay few.
 inline int64_t queries_per_block(int64_t width) {
-  constexpr int64_t kScores = 128 * 1024, kLeast = 16, kMost = 48;
+  constexpr int64_t kScores = 192 * 1024, kLeast = 16, kMost = 64;
   return std::clamp(std::min(kScores / std::max<int64_t>(width, 1), width / 4) / 16 * 16, kLeast, kMost);
 }
 
@@ -59,7 +59,7 @@ template <class T>
 SoftmaxRow<T> exp_row(T* x, int64_t n) {
   T most = x[0];
 #pragma omp simd reduction(max : most)
-  for (int64_t j = 0; j < n; ++j) most = std::max(most, x[j]);
+  for (int64_t j = 0; j < n; ++j) most = x[j] > most ? x[j] : most;  // std::max would not vectorise
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t j = 0; j < n; ++j) {

@@ -89,7 +89,7 @@ TEST_CASE("span_attention in several backward passes over the slots") {
   CHECK_MESSAGE(result.error < 1e-7, result.where);
 }
 
-TEST_CASE("span_attention with blocks of 48 queries") {
+TEST_CASE("span_attention with blocks of many queries") {
   const Sizes n{1, 100, 200, 1, 4};
   const OpCase c = sized("", n, 0.1);
   const Var o = c.op(constants(c.inputs))[0];
