@@ -48,7 +48,7 @@ void naive(std::vector<double>& c, Operand at_c, const std::vector<T>& a, Operan
 template <class T>
 void check_product(const std::string& what, const std::vector<T>& got, const std::vector<double>& wanted,
                    int64_t k) {
-  const double tolerance = 4 * std::numeric_limits<T>::epsilon() * (std::sqrt(double(k)) + 4);
+  const double tolerance = 8 * std::numeric_limits<T>::epsilon() * (std::sqrt(double(k)) + 4);
   for (size_t i = 0; i < got.size(); ++i) {
     if (std::isnan(got[i]) && std::isnan(wanted[i])) continue;
     if (std::fabs(got[i] - wanted[i]) <= tolerance * std::max(1.0, std::fabs(wanted[i]))) continue;

@@ -1,11 +1,12 @@
-// rmoe: trains, evaluates and examines mixture-of-experts language models with the layerwise recurrent router.
-#include <fmt/core.h>
-
-#include <new>
-
+// rmoe: trains, evaluates and examines mixture-of-experts language models with the layerwise recurrent
+// router.
 #include "engine/error.hpp"
+#include "engine/parallel.hpp"
 #include "train/commands.hpp"
 #include "train/version.hpp"
+
+#include <fmt/core.h>
+#include <new>
 
 namespace {
 
@@ -19,6 +20,7 @@ int complain(const char* what, ExitCode code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  rmoe::wait_passively(argv);
   CLI::App app("rmoe trains mixture-of-experts language models with the layerwise recurrent router", "rmoe");
   app.set_version_flag("--version", rmoe::build_information());
   app.require_subcommand(1);
