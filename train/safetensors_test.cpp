@@ -10,6 +10,8 @@
 namespace rmoe::test {
 namespace {
 
+std::string_view bytes_of(const Tensor& x) { return {static_cast<const char*>(x.raw()), size_t(x.bytes())}; }
+
 std::string with_header(const std::string& header, const std::string& values) {
   const uint64_t length = header.size();
   std::string bytes(8, '\0');
@@ -86,7 +88,7 @@ TEST_CASE("safetensors: tensors and metadata come back") {
     REQUIRE(found != file.tensors.end());
     CHECK(found->tensor.shape() == t.tensor.shape());
     CHECK(found->tensor.dtype() == t.tensor.dtype());
-    CHECK(std::memcmp(found->tensor.raw(), t.tensor.raw(), t.tensor.bytes()) == 0);
+    CHECK(bytes_of(found->tensor) == bytes_of(t.tensor));
   }
   write_safetensors(path, {}, {});
   CHECK(read_safetensors(path).tensors.empty());
