@@ -16,6 +16,10 @@ std::shared_ptr<GradSlot> Var::make_slot(const Tensor& value, bool leaf) {
       GradSlot{value.shape(), acc_type(value.dtype()), value.device(), leaf, Tensor(), false});
 }
 
+void Var::reserve_grad() {
+  if (slot_ && !slot_->grad) slot_->grad = empty(slot_->shape, slot_->dtype, slot_->device);
+}
+
 void Var::zero_grad() {
   if (slot_) slot_->filled = false;
 }

@@ -5,7 +5,7 @@
 #include <doctest/doctest.h>
 
 int main(int argc, char** argv) {
-  rmoe::wait_passively(argv);
+  rmoe::spin_briefly(argv);
   rmoe::memory::set_debug(true);  // every buffer starts as NaN and has a guard band behind it
   doctest::Context context(argc, argv);
   return context.run();

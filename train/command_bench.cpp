@@ -38,7 +38,8 @@ void bench_step(Config config, const Options& o, double peak) {
   config.train.micro_batches = 1;
   if (config.model.vocab == 0) config.model.vocab = 205;
   const int64_t tokens = o.batch * o.block;
-  TrainState state(config, random_tokens(tokens * (o.steps + 4), config.model.vocab));
+  const std::vector<int32_t> text = random_tokens(tokens * (o.steps + 4), config.model.vocab);
+  TrainState state(config, text);
   train_step(state, config);  // takes the memory from the system; not counted
   const int64_t system_calls = memory::stats(Device::cpu).system_calls;
   std::vector<double> times;

@@ -20,7 +20,7 @@ int complain(const char* what, ExitCode code) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  rmoe::wait_passively(argv);
+  rmoe::spin_briefly(argv);
   CLI::App app("rmoe trains mixture-of-experts language models with the layerwise recurrent router", "rmoe");
   app.set_version_flag("--version", rmoe::build_information());
   app.require_subcommand(1);

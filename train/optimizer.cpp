@@ -12,6 +12,7 @@ Optimizer::Optimizer(const OptimizerConfig& config, const Parameters& parameters
     const DType acc = acc_type(value.dtype());
     slots_.push_back({p.name, p.var, zeros(value.shape(), acc, value.device()),
                       zeros(value.shape(), acc, value.device())});
+    slots_.back().var.reserve_grad();
   }
 }
 

@@ -24,6 +24,7 @@ struct TrainState {
   Memory memory;     // [B,L,C] per layer
   int64_t step = 0;  // finished optimizer steps
 
+  /// `tokens` must outlive the state.
   TrainState(const Config& config, const std::vector<int32_t>& tokens);
 };
 
