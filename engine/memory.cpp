@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <map>
 #include <mutex>
+#include <omp.h>
 #include <sys/mman.h>
 #include <vector>
 
@@ -57,16 +58,20 @@ void* from_system(int64_t bytes) {
   return block;
 }
 
+/// Takes a block of this size class. What one task of a parallel loop needs, others will need at the same
+/// time, sooner or later: a block for every thread is made, so that it does not depend on luck which step
+/// meets the last of them.
 void* take(Pool& p, int64_t bytes, Stats& stats) {
   auto& blocks = p.free[bytes];
-  if (!blocks.empty()) {
-    void* block = blocks.back();
-    blocks.pop_back();
-    return block;
+  if (blocks.empty()) {
+    const int count = omp_in_parallel() ? omp_get_num_threads() : 1;
+    for (int i = 0; i < count; ++i) blocks.push_back(from_system(bytes + kGuardBytes));
+    stats.reserved += count * bytes;
+    ++stats.system_calls;
   }
-  stats.reserved += bytes;
-  ++stats.system_calls;
-  return from_system(bytes + kGuardBytes);
+  void* block = blocks.back();
+  blocks.pop_back();
+  return block;
 }
 
 void check_guard(const void* block, int64_t bytes) {

@@ -32,7 +32,8 @@ std::vector<TinyCase> tiny_cases() {
 Batch tiny_batch(const ModelConfig& config) {
   std::vector<int32_t> inputs, targets;
   for (int i = 0; i < 10; ++i) {
-    inputs.push_back((i * 7 + 3) % config.vocab);  // no two alike: attention over two equal tokens is that over one
+    inputs.push_back((i * 7 + 3) %
+                     config.vocab);  // no two alike: attention over two equal tokens is that over one
     targets.push_back((i * i + 1) % config.vocab);
   }
   return {from_vector(inputs, {2, 5}), from_vector(targets, {2, 5}), false};

@@ -22,8 +22,9 @@ std::string source_list() {
 int run_get(const Options& o) {
   const std::string folder = o.folder.empty() ? "corpora/" + o.name : o.folder;
   ProgressLine line(1);
-  const Progress progress{[&](const std::string& text) { line.say(text); },
-                          [&](const std::string& what, int64_t done, int64_t all) { line.count(what, done, all); }};
+  const Progress progress{
+      [&](const std::string& text) { line.say(text); },
+      [&](const std::string& what, int64_t done, int64_t all) { line.count(what, done, all); }};
   fmt::print("data.path = \"{}\"\n", get_source(o.name, folder, progress).string());
   return 0;
 }

@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
   rmoe::spin_briefly(argv);
   CLI::App app("rmoe trains mixture-of-experts language models with the layerwise recurrent router", "rmoe");
   app.set_version_flag("--version", rmoe::build_information());
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);  // checked below: a misspelt one is then named
   rmoe::Action run;
   rmoe::add_train(app, run);
   rmoe::add_eval(app, run);
@@ -34,7 +34,9 @@ int main(int argc, char** argv) {
   rmoe::add_bench(app, run);
   try {
     app.parse(argc, argv);
-    return run();
+    if (run) return run();
+    fmt::print(stderr, "{}", app.help());
+    return kWrongUsage;
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? kDone : kWrongUsage;
   } catch (const rmoe::UsageError& e) {

@@ -51,7 +51,8 @@ StepResult train_step(TrainState& state, const Config& config) {
   const int64_t parts = config.train.micro_batches, B = config.train.batch / parts;
   const double flops_before = flops_counted();
   const Batch batch = state.stream.next();
-  if (batch.restart) state.memory = state.model.initial_memory(config.train.batch);
+  if (batch.restart)
+    for (const Tensor& m : state.memory) fill(m, 0);
 
   StepResult result;
   RoutingSummary summary(config.model.experts);

@@ -15,8 +15,8 @@
 
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <fmt/core.h>
+#include <limits>
 
 namespace rmoe {
 namespace {
@@ -72,20 +72,22 @@ Run::Run(const Config& config, const Corpus& corpus, const RunOptions& options)
       events_(options.run, resumed_ ? std::optional(state_.step) : std::nullopt),
       progress_(config.train.log_every) {
   if (!resumed_ && !options.init.empty())
-    assign(options.init.string(), named_values(state_.model.parameters()), read_safetensors(options.init).tensors);
+    assign(options.init.string(), named_values(state_.model.parameters()),
+           read_safetensors(options.init).tensors);
   files::replace(options.run / "config.toml", to_toml(config));
 }
 
 /// Goes back to the newest intact checkpoint; false if the run has none yet.
 bool Run::restore() {
   if (!has_checkpoint(options_.run)) return false;
-  const Snapshot s = load_latest(options_.run, [](const std::string& text) { fmt::print(stderr, "rmoe: {}\n", text); });
+  const Snapshot s =
+      load_latest(options_.run, [](const std::string& text) { fmt::print(stderr, "rmoe: {}\n", text); });
   RMOE_CHECK(s.state.at("data") == corpus_.fingerprint, "resume: ", config_.data.path, " is not the data ",
              options_.run.string(), " was trained on; give the same data, or another --run");
   assign(options_.run.string(), named_values(state_.model.parameters()), s.model);
   state_.optimizer.restore(s.optimizer);
-  RMOE_CHECK(s.memory.size() == state_.memory.size(), "resume: ", options_.run.string(), " holds ", s.memory.size(),
-             " memories, wanted ", state_.memory.size());
+  RMOE_CHECK(s.memory.size() == state_.memory.size(), "resume: ", options_.run.string(), " holds ",
+             s.memory.size(), " memories, wanted ", state_.memory.size());
   for (size_t i = 0; i < state_.memory.size(); ++i) {
     const Tensor& saved = s.memory[i].tensor;
     RMOE_CHECK(saved.shape() == state_.memory[i].shape(), "resume: the streams' memory is ", saved.shape(),
@@ -107,9 +109,12 @@ Snapshot Run::snapshot() const {
     s.memory.push_back({concat("layers.", i), state_.memory[i]});
   const StreamCursor cursor = state_.stream.cursor();
   s.state = {{"seed", config_.train.seed},
-             {"position", cursor.position}, {"epoch", cursor.epoch},
-             {"best_loss", std::isfinite(best_loss_) ? nlohmann::json(best_loss_) : nlohmann::json()},     {"data", corpus_.fingerprint},
-             {"config", to_toml(config_)},  {"vocabulary", corpus_.vocabulary.to_json()},
+             {"position", cursor.position},
+             {"epoch", cursor.epoch},
+             {"best_loss", std::isfinite(best_loss_) ? nlohmann::json(best_loss_) : nlohmann::json()},
+             {"data", corpus_.fingerprint},
+             {"config", to_toml(config_)},
+             {"vocabulary", corpus_.vocabulary.to_json()},
              {"build", build_information()}};
   return s;
 }
@@ -170,8 +175,8 @@ void Run::validate() {
   write("", {{"valid_loss", valid_.loss}, {"valid_bpc", valid_.bpc()}, {"valid_ppl", valid_.ppl()}});
   const bool best = valid_.loss < best_loss_;
   if (best) best_loss_ = valid_.loss;
-  progress_.say(fmt::format("step {}: valid loss {:.4f}  BPC {:.4f}{}", state_.step, valid_.loss, valid_.bpc(),
-                            best ? "  (best)" : ""));
+  progress_.say(fmt::format("step {}: valid loss {:.4f}  BPC {:.4f}{}", state_.step, valid_.loss,
+                            valid_.bpc(), best ? "  (best)" : ""));
   if (best || train.checkpoint_every == 0) save(best);
 }
 
@@ -190,8 +195,9 @@ RunResult Run::go() {
     if (due(train.checkpoint_every) && saved_step_ != state_.step) save(false);
   }
   if (saved_step_ != state_.step) save(false);
-  return {state_.step, state_.step < train.steps, valid_,
-          training_seconds_ > 0 ? double(trained_tokens_) / training_seconds_ : 0};
+  return {state_.step, state_.step<train.steps, valid_, training_seconds_> 0
+                           ? double(trained_tokens_) / training_seconds_
+                           : 0};
 }
 
 }  // namespace
