@@ -23,6 +23,7 @@ void check_same_run(const fs::path& a, const fs::path& b) {
   CHECK(weights(a) == weights(b));
   CHECK(moments(a) == moments(b));
   CHECK(memory(a) == memory(b));
+  CHECK(fs::read_symlink(a / "best") == fs::read_symlink(b / "best"));
 }
 
 /// Flips one bit in the middle of a file.

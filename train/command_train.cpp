@@ -44,9 +44,12 @@ int run_train(Options o) {
                config.train.steps, o.run.run.string());
     return kInterrupted;
   }
-  if (result.valid.tokens)
-    fmt::print("done: {} steps, valid loss {:.4f}, BPC {:.4f}, {:.0f} tokens/s; everything is in {}\n",
-               result.step, result.valid.loss, result.valid.bpc(), result.tokens_per_s, o.run.run.string());
+  if (result.valid.tokens == 0) {
+    fmt::print("nothing to do: {} has finished its {} steps\n", o.run.run.string(), result.step);
+    return 0;
+  }
+  fmt::print("done: {} steps, valid loss {:.4f}, BPC {:.4f}, {:.0f} tokens/s; everything is in {}\n",
+             result.step, result.valid.loss, result.valid.bpc(), result.tokens_per_s, o.run.run.string());
   return 0;
 }
 

@@ -41,7 +41,9 @@ class Run {
   bool restore();
   void log(const StepResult& r, double seconds);
   void write(const std::string& group, const std::vector<Metric>& metrics);
+  bool due(int64_t every) const;
   void validate();
+  void validate_and_save();
   void save(bool best);
   Snapshot snapshot() const;
   double remaining_seconds() const;
@@ -50,12 +52,12 @@ class Run {
   const Corpus& corpus_;
   const RunOptions& options_;
   TrainState state_;
-  const bool resumed_;
   double best_loss_ = std::numeric_limits<double>::infinity();  // of validation
-  int64_t saved_step_ = -1;
-  Evaluation valid_;  // the last one
+  int64_t saved_step_ = -1, validated_step_ = -1;
+  const bool resumed_;  // restore() sets what is declared above
+  Evaluation valid_;    // the last one
   double training_seconds_ = 0;
-  int64_t trained_tokens_ = 0, trained_steps_ = 0;
+  int64_t trained_steps_ = 0;
   MetricsWriter metrics_;
   EventWriter events_;
   ProgressLine progress_;
@@ -96,6 +98,7 @@ bool Run::restore() {
   }
   state_.stream.seek({s.state.at("position"), s.state.at("epoch")});
   state_.step = saved_step_ = s.step;
+  validated_step_ = s.state.at("validated_step");
   if (!s.state.at("best_loss").is_null()) best_loss_ = s.state.at("best_loss");
   return true;
 }
@@ -112,6 +115,7 @@ Snapshot Run::snapshot() const {
              {"position", cursor.position},
              {"epoch", cursor.epoch},
              {"best_loss", std::isfinite(best_loss_) ? nlohmann::json(best_loss_) : nlohmann::json()},
+             {"validated_step", validated_step_},
              {"data", corpus_.fingerprint},
              {"config", to_toml(config_)},
              {"vocabulary", corpus_.vocabulary.to_json()},
@@ -171,7 +175,8 @@ void Run::validate() {
     return !stop_requested();
   };
   valid_ = evaluate(state_.model, corpus_.valid, train.eval_streams, train.block, train.eval_blocks, tick);
-  if (stop_requested()) return;
+  if (stop_requested()) return;  // the resumed run validates this step
+  validated_step_ = state_.step;
   write("", {{"valid_loss", valid_.loss}, {"valid_bpc", valid_.bpc()}, {"valid_ppl", valid_.ppl()}});
   const bool best = valid_.loss < best_loss_;
   if (best) best_loss_ = valid_.loss;
@@ -180,24 +185,31 @@ void Run::validate() {
   if (best || train.checkpoint_every == 0) save(best);
 }
 
+bool Run::due(int64_t every) const { return every > 0 && state_.step > 0 && state_.step % every == 0; }
+
+void Run::validate_and_save() {
+  const TrainConfig& train = config_.train;
+  const bool validation_due = due(train.eval_every) || state_.step == train.steps;
+  if (validation_due && validated_step_ != state_.step) validate();
+  if (due(train.checkpoint_every) && saved_step_ != state_.step) save(false);
+}
+
 RunResult Run::go() {
   const TrainConfig& train = config_.train;
-  const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
+  validate_and_save();  // what a signal cut off
   while (state_.step < train.steps && !stop_requested()) {
     const Clock clock;
     const StepResult r = train_step(state_, config_);
     const double seconds = clock.seconds();
     training_seconds_ += seconds;
-    trained_tokens_ += train.batch * train.block;
     ++trained_steps_;
     log(r, seconds);
-    if (due(train.eval_every) || state_.step == train.steps) validate();
-    if (due(train.checkpoint_every) && saved_step_ != state_.step) save(false);
+    validate_and_save();
   }
   if (saved_step_ != state_.step) save(false);
-  return {state_.step, state_.step<train.steps, valid_, training_seconds_> 0
-                           ? double(trained_tokens_) / training_seconds_
-                           : 0};
+  const double tokens = double(trained_steps_ * train.batch * train.block);
+  const bool finished = state_.step == train.steps && validated_step_ == state_.step;
+  return {state_.step, !finished, valid_, trained_steps_ ? tokens / training_seconds_ : 0};
 }
 
 }  // namespace
