@@ -34,8 +34,8 @@ class Var {
   bool requires_grad() const { return slot_ != nullptr; }
   /// The gradient of a leaf after backward(); undefined if none arrived since zero_grad().
   Tensor grad() const { return slot_ && slot_->filled ? slot_->grad : Tensor(); }
-  /// Takes the memory of the gradient now. A trainer does so before the first step, whose temporaries would otherwise
-  /// be handed to gradients that stay, and be missing from the pool in the second.
+  /// Takes the memory of the gradient now. A trainer does so before the first step, whose temporaries would
+  /// otherwise be handed to gradients that stay, and be missing from the pool in the second.
   void reserve_grad();
   /// Forgets the gradient but keeps its buffer, which the next backward overwrites.
   void zero_grad();

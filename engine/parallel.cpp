@@ -2,9 +2,8 @@
 
 #include "engine/error.hpp"
 
-#include <unistd.h>
-
 #include <cstdlib>
+#include <unistd.h>
 
 namespace rmoe {
 namespace {
@@ -20,8 +19,8 @@ void set_thread_count(int n) {
 
 void spin_briefly(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
-  // Long enough to bridge two loops of a step, far shorter than a scheduler's time slice. Two threads on two cores:
-  // asleep at once 1040 ms a step, this 530, spinning on 530 - but 2900 with another process at work.
+  // Long enough to bridge two loops of a step, far shorter than a scheduler's time slice. Two threads on two
+  // cores: asleep at once 1040 ms a step, this 530, spinning on 530 - but 2900 with another process at work.
   setenv("GOMP_SPINCOUNT", "20000", 1);
   char path[4096];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);

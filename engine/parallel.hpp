@@ -12,9 +12,10 @@ namespace rmoe {
 int thread_count();
 void set_thread_count(int threads);
 
-/// To be called first in main(): threads that wait should soon sleep, because on a machine with a busy neighbour a
-/// spinning thread keeps the one it waits for from running. libgomp reads its settings before main(), so this
-/// starts the program once more with a short spin, unless the user has set OMP_WAIT_POLICY or GOMP_SPINCOUNT.
+/// To be called first in main(): threads that wait should soon sleep, because on a machine with a busy
+/// neighbour a spinning thread keeps the one it waits for from running. libgomp reads its settings before
+/// main(), so this starts the program once more with a short spin, unless the user has set OMP_WAIT_POLICY or
+/// GOMP_SPINCOUNT.
 void spin_briefly(char** argv);
 
 /// f(i) for every task i in [0, n); tasks go to whichever thread is free. A nested call runs in its own

@@ -20,7 +20,7 @@ forbid data 'autograd|ops|models|train|tests|tools'
 forbid train 'tests|tools'
 
 # Eigen stays behind the seam.
-if git grep -nE '#include <Eigen' -- ':!engine/gemm.cpp' ':!ops/*/cpu.cpp'; then
+if git grep -nE '#include <Eigen' -- '*.cpp' '*.hpp' ':!engine/gemm.cpp' ':!ops/*/cpu.cpp'; then
   echo '  ^ Eigen belongs in ops/*/cpu.cpp and engine/gemm.cpp'
   status=1
 fi

@@ -16,7 +16,10 @@ for router in smoe rmoe; do
 done
 
 # number KEY: the value of "KEY" in JSON on standard input, the mean if it comes several times
-number() { tr ',{' '\n\n' | awk -F: -v key="\"$1\"" '$1 ~ key"$" { sum += $2; n++ } END { printf "%.12g", n ? sum / n : 0 }'; }
+number() {
+  tr ',{' '\n\n' |
+    awk -F: -v key="\"$1\"" '$1 ~ key"$" { sum += $2; n++ } END { printf "%.12g", n ? sum / n : 0 }'
+}
 
 printf '\n%-8s %12s %12s %12s %12s\n' router 'valid BPC' 'test BPC' 'tokens/s' parameters
 for router in smoe rmoe; do

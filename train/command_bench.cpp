@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fmt/core.h>
+#include <sys/resource.h>
 
 namespace rmoe {
 namespace {
@@ -22,6 +23,13 @@ struct Options {
 
 double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Pages the system had to bring in for this process so far.
+int64_t page_faults() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt + usage.ru_majflt;
 }
 
 /// Tokens that look like nothing: speed does not depend on them, beyond how evenly they spread over the
@@ -41,7 +49,7 @@ void bench_step(Config config, const Options& o, double peak) {
   const std::vector<int32_t> text = random_tokens(tokens * (o.steps + 4), config.model.vocab);
   TrainState state(config, text);
   train_step(state, config);  // takes the memory from the system; not counted
-  const int64_t system_calls = memory::stats(Device::cpu).system_calls;
+  const int64_t faults = page_faults(), system_calls = memory::stats(Device::cpu).system_calls;
   std::vector<double> times;
   double flops = 0;
   for (int64_t i = 0; i < o.steps; ++i) {
@@ -52,10 +60,10 @@ void bench_step(Config config, const Options& o, double peak) {
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2];
   const memory::Stats stats = memory::stats(Device::cpu);
-  fmt::print("{:<6} {:<6} {:>9.1f} {:>9.1f} {:>9.0f} {:>10.1f} {:>10.1f} {:>6.1f} % {:>8.0f} {:>6}\n",
+  fmt::print("{:<6} {:<6} {:>9.1f} {:>9.1f} {:>9.0f} {:>10.1f} {:>10.1f} {:>6.1f} % {:>8.0f} {:>6} {:>6}\n",
              config.model.kind, config.router.name, 1e3 * times[0], 1e3 * median, tokens / median,
              flops / 1e9, flops / median / 1e9, 100 * flops / median / peak, double(stats.peak) / (1 << 20),
-             stats.system_calls - system_calls);
+             stats.system_calls - system_calls, page_faults() - faults);
 }
 
 int run_bench_step(const Options& o) {
@@ -63,8 +71,8 @@ int run_bench_step(const Options& o) {
   const double peak = measure_gemm_peak();
   fmt::print("{} thread(s), measured fp32 peak {:.1f} GFLOP/s, batch {} x {}, {} steps after one\n",
              thread_count(), peak / 1e9, o.batch, o.block, o.steps);
-  fmt::print("{:<6} {:<6} {:>9} {:>9} {:>9} {:>10} {:>10} {:>8} {:>8} {:>6}\n", "model", "router", "best ms",
-             "median", "tokens/s", "GFLOP/step", "GFLOP/s", "of peak", "MiB", "allocs");
+  fmt::print("{:<6} {:<6} {:>9} {:>9} {:>9} {:>10} {:>10} {:>8} {:>8} {:>6} {:>6}\n", "model", "router",
+             "best ms", "median", "tokens/s", "GFLOP/step", "GFLOP/s", "of peak", "MiB", "allocs", "faults");
   for (const std::string& path : o.configs)
     for (const std::string& router : o.routers) {
       std::vector<std::string> overrides = o.overrides;

@@ -5,48 +5,61 @@
 
 namespace rmoe::cpu {
 namespace {
+
 constexpr int64_t kRows = 32;
+
+// Rows are functions of their own: inside the lambdas of parallel_chunks g++ 12 reloads the captured pointers
+// for every lane of a reduction and gathers.
+
+template <class T>
+void forward_row(T* y, acc_t<T>* r, const T* x, const T* w, int64_t C, T eps) {
+  T squares = 0;
+#pragma omp simd reduction(+ : squares)
+  for (int64_t c = 0; c < C; ++c) squares += x[c] * x[c];
+  const T scale = T(1) / std::sqrt(squares / C + eps);
+  for (int64_t c = 0; c < C; ++c) y[c] = x[c] * scale * w[c];
+  *r = scale;
 }
+
+// dx_c = r (dy_c w_c - x_c r^2 mean_j(dy_j w_j x_j))
+template <class T>
+void backward_row(T* dx, const T* dy, const T* x, const T* w, acc_t<T> r, int64_t C, double beta) {
+  T dot = 0;
+#pragma omp simd reduction(+ : dot)
+  for (int64_t c = 0; c < C; ++c) dot += dy[c] * w[c] * x[c];
+  const T shrink = r * r * dot / C;
+  for (int64_t c = 0; c < C; ++c) {
+    const T g = r * (dy[c] * w[c] - x[c] * shrink);
+    dx[c] = beta == 0 ? g : dx[c] + g;
+  }
+}
+
+template <class T>
+void add_weight_gradient(T* dw, const T* dy, const T* x, acc_t<T> r, int64_t C) {
+  for (int64_t c = 0; c < C; ++c) dw[c] += dy[c] * x[c] * r;
+}
+
+}  // namespace
 
 template <class T>
 void rms_norm_fwd(T* y, acc_t<T>* r, const T* x, const T* w, int64_t N, int64_t C, double eps) {
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      const T* xn = x + n * C;
-      T squares = 0;
-#pragma omp simd reduction(+ : squares)
-      for (int64_t c = 0; c < C; ++c) squares += xn[c] * xn[c];
-      r[n] = T(1) / std::sqrt(squares / C + T(eps));
-      for (int64_t c = 0; c < C; ++c) y[n * C + c] = xn[c] * r[n] * w[c];
-    }
+    for (int64_t n = begin; n < end; ++n) forward_row(y + n * C, r + n, x + n * C, w, C, T(eps));
   });
 }
 
-// dx_nc = r_n (dy_nc w_c - x_nc r_n^2 mean_j(dy_nj w_j x_nj))
 template <class T>
 void rms_norm_bwd_x(T* dx, const T* dy, const T* x, const T* w, const acc_t<T>* r, int64_t N, int64_t C,
                     double beta) {
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) {
-      const T *xn = x + n * C, *dyn = dy + n * C;
-      T* dxn = dx + n * C;
-      T dot = 0;
-#pragma omp simd reduction(+ : dot)
-      for (int64_t c = 0; c < C; ++c) dot += dyn[c] * w[c] * xn[c];
-      const T shrink = r[n] * r[n] * dot / C;
-      for (int64_t c = 0; c < C; ++c) {
-        const T g = r[n] * (dyn[c] * w[c] - xn[c] * shrink);
-        dxn[c] = beta == 0 ? g : dxn[c] + g;
-      }
-    }
+    for (int64_t n = begin; n < end; ++n) backward_row(dx + n * C, dy + n * C, x + n * C, w, r[n], C, beta);
   });
 }
 
 template <class T>
 void rms_norm_bwd_w(T* dw, const T* dy, const T* x, const acc_t<T>* r, int64_t N, int64_t C, double beta) {
   reduce_rows<T>(N, C, dw, T(beta), [=](int64_t begin, int64_t end, T* partial) {
-    for (int64_t n = begin; n < end; ++n)
-      for (int64_t c = 0; c < C; ++c) partial[c] += dy[n * C + c] * x[n * C + c] * r[n];
+    for (int64_t n = begin; n < end; ++n) add_weight_gradient(partial, dy + n * C, x + n * C, r[n], C);
   });
 }
 
