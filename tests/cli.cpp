@@ -1,6 +1,7 @@
 // The command line is a contract: what it prints, writes and returns, and the one line each mistake gets.
 #include "tests/op_case.hpp"
 #include "tests/toy_run.hpp"
+#include "train/config.hpp"
 #include "train/safetensors.hpp"
 
 #include <algorithm>
@@ -136,7 +137,7 @@ TEST_CASE("cli: info counts what the paper counts, less its unused norms") {
   const auto total = [&](const std::string& config, const std::string& router) {
     const auto json =
         json_of(folder, {"info", (fs::path(RMOE_SOURCE_DIR) / "train/configs" / config).string(), "--router",
-                         router, "--json", "--set", "model.vocab=205"});
+                         router, "--json"});
     CHECK(json.at("flops_per_token").get<double>() > 0);
     CHECK(json.at("memory_bytes").at("peak").get<int64_t>() >
           json.at("memory_bytes").at("parameters").get<int64_t>());
@@ -202,6 +203,12 @@ TEST_CASE("cli: trace writes the golden numbers") {
       CHECK_MESSAGE(error / scale < 3e-5, name, ": ", w.name);
     }
   }
+}
+
+TEST_CASE("cli: the documented options are the real ones") {
+  const std::string page = read_text(fs::path(RMOE_SOURCE_DIR) / "train/configs/README.md");
+  CHECK_MESSAGE(page.find(option_table()) != page.npos, "train/configs/README.md should hold:\n",
+                option_table());
 }
 
 TEST_CASE("cli: help and version") {

@@ -37,16 +37,27 @@ void damage(const fs::path& path) {
 }  // namespace
 
 TEST_CASE("resume: 20 steps are 10 steps, stop, 10 steps, to the last bit") {
-  for (const std::string router : {"smoe", "rmoe"}) {
-    CAPTURE(router);
-    const TestFolder folder;
-    make_toy(folder);
-    REQUIRE(rmoe(folder.path(), train_toy("whole", {"--router", router})).code == 0);
-    REQUIRE(rmoe(folder.path(), train_toy("halves", {"--router", router, "--steps", "10"})).code == 0);
-    REQUIRE(rmoe(folder.path(), train_toy("halves", {"--router", router, "--resume"})).code == 0);
-    CHECK(metric(folder / "whole", "loss").size() == 20);
-    check_same_run(folder / "whole", folder / "halves");
-  }
+  const std::vector<std::string> llama = {
+      "--set", "model.kind=llama",           "--set", "optimizer.name=adamw",
+      "--set", "optimizer.weight_decay=0.1", "--set", "optimizer.clip=1"};
+  for (const std::string router : {"smoe", "rmoe"})
+    for (std::vector<std::string> options : {std::vector<std::string>{}, llama}) {
+      CAPTURE(router);
+      CAPTURE(options.size());
+      const TestFolder folder;
+      make_toy(folder);
+      options.insert(options.end(), {"--router", router});
+      const auto train = [&](const std::string& run, std::vector<std::string> extra) {
+        extra.insert(extra.end(), options.begin(), options.end());
+        const ProcessResult result = rmoe(folder.path(), train_toy(run, extra));
+        REQUIRE_MESSAGE(result.code == 0, result.err);
+      };
+      train("whole", {});
+      train("halves", {"--steps", "10"});
+      train("halves", {"--resume"});
+      CHECK(metric(folder / "whole", "loss").size() == 20);
+      check_same_run(folder / "whole", folder / "halves");
+    }
 }
 
 TEST_CASE("resume: one, two and three threads give the same bits") {

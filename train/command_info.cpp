@@ -3,6 +3,7 @@
 #include "train/command_options.hpp"
 #include "train/commands.hpp"
 
+#include <filesystem>
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
@@ -16,7 +17,10 @@ struct Options {
 
 /// A config that leaves the vocabulary to the data gets it from there.
 void resolve_vocabulary(Config& config) {
-  if (config.model.vocab == 0) config.model.vocab = load_corpus(config.data).vocabulary.size();
+  if (config.model.vocab > 0) return;
+  RMOE_CHECK(std::filesystem::exists(config.data.path), "info: the config takes its vocabulary from ",
+             config.data.path, ", which does not exist; get the data, or add --set model.vocab=V");
+  config.model.vocab = load_corpus(config.data).vocabulary.size();
 }
 
 nlohmann::ordered_json to_json(const Account& a) {

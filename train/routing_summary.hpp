@@ -14,12 +14,10 @@ class RoutingSummary {
   double load() const;
   /// Entropy of the gate's softmax in nats, mean over tokens and layers; 0 without routers.
   double entropy() const { return rows_ ? entropy_sum_ / double(rows_) : 0; }
-  /// Assignments per layer and expert.
-  const std::vector<std::vector<int64_t>>& counts() const { return counts_; }
 
  private:
   int64_t experts_;
-  std::vector<std::vector<int64_t>> counts_;  // [layer][expert]
+  std::vector<std::vector<int64_t>> counts_;  // assignments, [layer][expert]
   double entropy_sum_ = 0;
   int64_t rows_ = 0;
 };
