@@ -18,6 +18,7 @@ namespace rmoe::memory {
 namespace {
 
 constexpr int64_t kAlignment = 64;
+constexpr int64_t kPage = 4096;
 constexpr int64_t kHugePage = int64_t{2} << 20;
 constexpr int64_t kGuardBytes = 64;
 constexpr unsigned char kPoison = 0xff;  // all ones is NaN in every float type and -1 as an integer
@@ -55,6 +56,8 @@ void* from_system(int64_t bytes) {
   void* block = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
   RMOE_CHECK(block, "memory: the system has no ", bytes, " bytes left; lower the batch or the model size");
   if (huge) madvise(block, bytes, MADV_HUGEPAGE);
+  // Touched now: a block that this step only made and a later one uses would cost that one its page faults.
+  for (int64_t i = 0; i < bytes; i += kPage) static_cast<char*>(block)[i] = 0;
   return block;
 }
 
