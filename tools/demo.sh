@@ -8,8 +8,8 @@ rmoe=${1:-build/rmoe}
 steps=${2:-1500}
 config=train/configs/demo.toml
 
-"$rmoe" data get kjv --dir corpora/kjv
-"$rmoe" data stat corpora/kjv
+"$rmoe" data get austen --dir corpora/austen
+"$rmoe" data stat corpora/austen
 for router in smoe rmoe; do
   printf '\n== %s, %s steps\n' $router "$steps"
   "$rmoe" train $config --router $router --run runs/demo-$router --steps "$steps" --resume
@@ -31,5 +31,5 @@ for router in smoe rmoe; do
     "$("$rmoe" info $run/config.toml --json | number total)"
 done
 printf '\nA sample of the RMoE model:\n'
-"$rmoe" sample runs/demo-rmoe --prompt 'And it came to pass' --tokens 300 --temperature 0.7 --seed 1
+"$rmoe" sample runs/demo-rmoe --prompt 'It was a truth' --tokens 300 --temperature 0.7 --seed 1
 printf '\nWritten: runs/demo-smoe and runs/demo-rmoe (config.toml, metrics.jsonl, TensorBoard events, checkpoints)\n'
