@@ -35,10 +35,25 @@ Tensor find(const std::vector<NamedTensor>& tensors, const std::string& name) {
   return {};
 }
 
-Model load(const std::string& name, DType dtype) {
-  const Config config = load_config(golden(name + ".toml"), {});
-  return Model(config.model, config.router, 1, dtype);
+std::vector<NamedTensor> read(const std::string& name, const char* what) {
+  return read_safetensors(golden(name + what)).tensors;
 }
+
+/// A model with the weights of a golden case, and its tokens [B,T+1].
+struct GoldenCase {
+  Model model;
+  Tensor tokens;
+
+  GoldenCase(const std::string& name, DType dtype)
+      : GoldenCase(name, dtype, load_config(golden(name + ".toml"), {})) {}
+
+ private:
+  GoldenCase(const std::string& name, DType dtype, const Config& config)
+      : model(config.model, config.router, 1, dtype),
+        tokens(find(read(name, ".tokens.safetensors"), "tokens")) {
+    assign(name, named_values(model.parameters()), read(name, ".weights.safetensors"));
+  }
+};
 
 /// Compares in the order of the computation, so that the first tensor that diverges is the one that is named.
 void compare(const std::string& what, const std::vector<NamedTensor>& got,
@@ -75,11 +90,10 @@ TEST_CASE("golden: losses, logits, routing and all gradients of every model") {
   for (const std::string& name : kCases)
     for (const Precision& precision : kPrecisions) {
       CAPTURE(name);
-      Model model = load(name, precision.dtype);
-      assign(name, named_values(model.parameters()),
-             read_safetensors(golden(name + ".weights.safetensors")).tensors);
-      const Tensor tokens = find(read_safetensors(golden(name + ".tokens.safetensors")).tensors, "tokens");
-      const auto wanted = read_safetensors(golden(name + ".trace.safetensors")).tensors;
+      GoldenCase c(name, precision.dtype);
+      Model& model = c.model;
+      const Tensor tokens = c.tokens;
+      const auto wanted = read(name, ".trace.safetensors");
       const auto dump = trace(model, tokens, model.initial_memory(tokens.dim(0)));
       CHECK(dump.size() == wanted.size());
       compare(name, in_forward_order(dump), wanted, precision);
@@ -90,11 +104,10 @@ TEST_CASE("golden: the next block of a stream, with the memory the first one lef
   for (const std::string name : {"lm-smoe", "lm-rmoe"})
     for (const Precision& precision : kPrecisions) {
       CAPTURE(name);
-      Model model = load(name, precision.dtype);
-      assign(name, named_values(model.parameters()),
-             read_safetensors(golden(name + ".weights.safetensors")).tensors);
-      const Tensor first = find(read_safetensors(golden(name + ".tokens.safetensors")).tensors, "tokens");
-      const auto wanted = read_safetensors(golden(name + ".memory.safetensors")).tensors;
+      GoldenCase c(name, precision.dtype);
+      Model& model = c.model;
+      const Tensor first = c.tokens;
+      const auto wanted = read(name, ".memory.safetensors");
       Memory memory;
       {
         const NoGrad guard;
@@ -108,11 +121,10 @@ TEST_CASE("golden: ten steps of Adam") {
   for (const std::string& name : kCases)
     for (const Precision& precision : kPrecisions) {
       CAPTURE(name);
-      Model model = load(name, precision.dtype);
-      assign(name, named_values(model.parameters()),
-             read_safetensors(golden(name + ".weights.safetensors")).tensors);
-      const Tensor tokens = find(read_safetensors(golden(name + ".tokens.safetensors")).tensors, "tokens");
-      const auto wanted = read_safetensors(golden(name + ".adam.safetensors")).tensors;
+      GoldenCase c(name, precision.dtype);
+      Model& model = c.model;
+      const Tensor tokens = c.tokens;
+      const auto wanted = read(name, ".adam.safetensors");
       const auto [inputs, targets] = inputs_and_targets(tokens);
       Optimizer optimizer(OptimizerConfig{.name = "adam", .weight_decay = 0}, model.parameters());
       std::vector<double> total;
