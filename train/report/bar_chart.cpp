@@ -123,20 +123,25 @@ class BarDrawing {
   void draw_bar(size_t k, size_t g, double from, double to, bool numbers) {
     const Bars& b = chart_.bars[k];
     const double value = b.values[g], more = spread(b, g);
-    if (!usable(value)) return;
+    if (!usable(value)) {
+      if (numbers) draw_number("–", (from + to) / 2, on_plot(0), false);
+      return;
+    }
     const double base = on_plot(0), end = on_plot(value);
     const std::string name = b.name.empty() ? chart_.groups[g] : chart_.groups[g] + ", " + b.name;
     const std::string whisker = more > 0 ? " ± " + value_text(more) : "";
     svg_.rect(box(from, to, base, end), "bar", fmt::format("{}: {}{}", name, value_text(value), whisker));
     const double middle = (from + to) / 2;
     if (more > 0) segment(middle, on_plot(value - more), on_plot(value + more));
-    if (!numbers) return;
-    const std::string& label = labels_[k * chart_.groups.size() + g];
     const double tip = on_plot(value < 0 ? value - more : value + more);
+    if (numbers) draw_number(labels_[k * chart_.groups.size() + g], middle, tip, value < 0);
+  }
+
+  void draw_number(const std::string& label, double middle, double tip, bool below) {
     if (lying())
-      svg_.text(value < 0 ? tip - 5 : tip + 5, middle + 4, label, value < 0 ? "number end" : "number");
+      svg_.text(below ? tip - 5 : tip + 5, middle + 4, label, below ? "number end" : "number");
     else
-      svg_.text(middle, value < 0 ? tip + 13 : tip - 5, label, "number middle");
+      svg_.text(middle, below ? tip + 13 : tip - 5, label, "number middle");
   }
 
   double on_plot(double value) const {

@@ -160,7 +160,7 @@ TEST_CASE("report: a gap stays a gap, a point between gaps is seen, a series wit
   const std::string d = select(elements, "line").at(0).attribute("d");
   CHECK(std::ranges::count(d, 'M') == 2);
   CHECK(select(elements, "marker").size() == 3);
-  CHECK(written(elements, "lost") == 1);
+  CHECK(written(elements, "lost: no data") == 1);
 }
 
 TEST_CASE("report: a long curve is drawn with two points a pixel and keeps its peaks and its gaps") {

@@ -29,13 +29,13 @@ class HeatmapDrawing {
       }
     range_ = range.with(map.low, map.high);
     if (range_.empty()) range_ = {0, 1};
-    names_ = std::min(std::max(widest(map.rows), 20.0), 0.3 * kNarrow) + 8;
   }
 
   /// With a number in every cell.
-  double natural_width() const { return names_ + double(columns()) * numbered_cell(); }
+  double natural_width() const { return names_width(kNarrow) + double(columns()) * numbered_cell(); }
 
   std::string draw(double width, std::string_view look) {
+    names_ = names_width(width);
     const double room = (width - names_) / double(std::max<size_t>(1, columns()));
     numbers_ = room >= numbered_cell() - 1e-9;
     cell_ = {0, 0, std::min(room, 48.0),
@@ -57,7 +57,8 @@ class HeatmapDrawing {
 
  private:
   size_t columns() const { return map_.columns.size(); }
-  double numbered_cell() const { return std::max(number_width_ + 4, 26.0); }
+  double names_width(double width) const { return std::min(widest(map_.rows), 0.3 * width) + 8; }
+  double numbered_cell() const { return std::max(number_width_ + 1.5, 24.0); }
 
   std::string short_text(double value) const {
     std::string text = fixed_text(value, map_.decimals);
@@ -97,7 +98,7 @@ class HeatmapDrawing {
     constexpr double kMostUp = 130;
     const double wide = widest(map_.columns);
     const bool up = wide > cell_.width() - 2 && wide > 28;  // numbers are thinned out instead
-    const double each = up ? kTextSize + 2 : wide + 6;
+    const double each = up ? kTextSize + 1 : wide + 6;
     const auto every = size_t(std::max(1.0, std::ceil(each / cell_.width())));
     for (size_t c = 0; c < columns(); c += every) {
       const double x = plot_.left + (double(c) + 0.5) * cell_.width();

@@ -38,9 +38,15 @@ class LineDrawing {
  private:
   bool shown(const Series& s, size_t i) const { return usable(s.x[i]) && usable(s.y[i]); }
 
+  static bool empty(const Series& s) { return std::ranges::none_of(s.y, usable); }
+  /// What stands at the end of the line; a series without data is named, too.
+  static std::string label(const Series& s) {
+    return empty(s) && !s.name.empty() ? s.name + ": no data" : s.name;
+  }
+
   double widest_name() const {
     double widest = 0;
-    for (const Series& s : chart_.series) widest = std::max(widest, text_width(s.name, kTextSize));
+    for (const Series& s : chart_.series) widest = std::max(widest, text_width(label(s), kTextSize));
     return widest;
   }
 
@@ -56,7 +62,7 @@ class LineDrawing {
 
   double draw_key(double top) {
     std::vector<std::string> names;
-    for (const Series& s : chart_.series) names.push_back(s.name);
+    for (const Series& s : chart_.series) names.push_back(label(s));
     return draw_legend(svg_, names, top, width_, 20, [&](size_t i, double x, double y) {
       svg_.line(x, y, x + 20, y, "line " + dash(i));
       if (markers_) draw_marker(svg_, i, x + 10, y);
@@ -196,7 +202,7 @@ class LineDrawing {
   void label_ends() {
     std::vector<double> ends_x, ends_y;
     for (const Series& s : chart_.series) {
-      double x = plot_.right, y = plot_.bottom;  // a series without data is named, too
+      double x = plot_.right, y = plot_.bottom;
       for (size_t i = 0; i < s.x.size(); ++i)
         if (shown(s, i)) x = x_scale_(s.x[i]), y = std::clamp(y_scale_(s.y[i]), plot_.top, plot_.bottom);
       ends_x.push_back(x);
@@ -205,12 +211,11 @@ class LineDrawing {
     const std::vector<double> places = spread_out(ends_y, kLine - 1, plot_.top, plot_.bottom);
     for (size_t k = 0; k < places.size(); ++k) {
       const Series& s = chart_.series[k];
-      const bool empty = std::ranges::none_of(s.y, usable);
+
       const auto group = svg_.group(category_look(k));
-      if (!empty)
+      if (!empty(s))
         svg_.line(ends_x[k] + (markers_ ? 6 : 2), ends_y[k], plot_.right + gutter(), places[k], "leader");
-      svg_.text(plot_.right + gutter() + 4, places[k] + 4, s.name, empty ? "muted" : "name",
-                empty ? "no data" : "");
+      svg_.text(plot_.right + gutter() + 4, places[k] + 4, label(s), empty(s) ? "muted" : "name");
     }
   }
 

@@ -14,14 +14,17 @@ constexpr const char* kText = R"(
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
 body{margin:0;background:var(--page);color:var(--ink);
-font:17px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"Noto Sans","Liberation Sans",sans-serif}
+font:17px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"Noto Sans",
+"Liberation Sans",sans-serif}
 main{max-width:1184px;margin:0 auto;padding:40px 16px 64px}
 header,p,.note{max-width:680px}
 h1{font-size:34px;line-height:1.15;letter-spacing:-.015em;margin:0;text-wrap:balance}
 .subtitle{font-size:19px;line-height:1.4;color:var(--muted);margin:10px 0 0}
-h2{font-size:22px;line-height:1.25;letter-spacing:-.008em;margin:52px 0 0;padding-top:14px;border-top:1px solid var(--rule)}
+h2{font-size:22px;line-height:1.25;letter-spacing:-.008em;margin:52px 0 0;padding-top:14px;
+border-top:1px solid var(--rule)}
 p{margin:14px 0 0;overflow-wrap:break-word}
-.note{margin:18px 0 0;padding:2px 0 2px 14px;border-left:3px solid var(--rule);color:var(--muted);font-size:15px}
+.note{margin:18px 0 0;padding:2px 0 2px 14px;border-left:3px solid var(--rule);color:var(--muted);
+font-size:15px}
 figure{margin:26px 0 0}
 figcaption,caption{color:var(--muted);font-size:14px;line-height:1.45;text-align:left}
 figcaption{max-width:680px;margin-top:10px}
@@ -55,14 +58,17 @@ svg.wide{display:none}
 )";
 
 constexpr const char* kTable = R"(
-.table{margin:26px 0 0;overflow-x:auto;background:linear-gradient(to left,var(--page) 40%,transparent) right local,
-linear-gradient(to left,var(--rule),transparent) right scroll;background-size:48px 100%,14px 100%;background-repeat:no-repeat}
+.table{margin:26px 0 0;overflow-x:auto;background:linear-gradient(to left,var(--page) 40%,
+transparent) right local,
+linear-gradient(to left,var(--rule),transparent) right scroll;background-size:48px 100%,14px 100%;
+background-repeat:no-repeat}
 table{border-collapse:collapse;font-size:15px;line-height:1.35;font-variant-numeric:tabular-nums}
 caption{padding-bottom:10px}
 caption span{display:block;position:sticky;left:0;width:max-content;max-width:min(680px,calc(100vw - 32px))}
 th,td{padding:7px 0 7px 22px;text-align:right;white-space:nowrap;font-weight:400}
 th:first-child,td:first-child{padding-left:0;text-align:left;position:sticky;left:0;background:var(--page)}
-thead th{font-size:13px;color:var(--muted);vertical-align:bottom;border-bottom:1px solid var(--muted)}
+thead th{white-space:normal;font-size:13px;color:var(--muted);vertical-align:bottom;
+border-bottom:1px solid var(--muted)}
 thead tr.groups th{color:var(--ink);font-weight:600;text-align:center;border-bottom:0;padding-bottom:3px}
 thead tr.groups th span{display:block;border-bottom:1px solid var(--rule);padding-bottom:3px}
 tbody tr+tr>*{border-top:1px solid var(--grid)}
@@ -80,7 +86,8 @@ constexpr const char* kPaper = R"(
 @page{margin:16mm 15mm}
 @media print{body{font-size:10.5pt;color:#000}main{max-width:none;padding:0}
 svg.chart{width:auto;max-width:100%!important}.row{gap:16px 24px}
-h2{break-after:avoid;margin-top:24pt}figcaption{break-before:avoid}figure,.place,tr,.note{break-inside:avoid}.table{overflow:visible;background:none}
+h2{break-after:avoid;margin-top:24pt}figcaption{break-before:avoid}figure,.place,tr,.note{break-inside:avoid}
+.table{overflow:visible;background:none}
 thead{display:table-header-group}caption{break-after:avoid}p{orphans:3;widows:3}
 rect,path,tr{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 )";

@@ -5,7 +5,7 @@
 namespace rmoe::report {
 namespace {
 
-// Pixels: a wide drawing (610) grows to the width of the text, a small one (264) to that of a phone.
+// Pixels: a small drawing (264) fills a phone, no text outgrows the page's.
 constexpr double kGrowth = 70;
 
 }  // namespace
