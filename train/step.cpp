@@ -3,6 +3,7 @@
 #include "engine/flops.hpp"
 #include "ops/elementwise/elementwise.hpp"
 #include "ops/grad_norm/grad_norm.hpp"
+#include "train/analysis/step_analysis.hpp"
 #include "train/nan_guard.hpp"
 #include "train/routing_summary.hpp"
 #include "train/schedule.hpp"
@@ -39,6 +40,11 @@ class NextMemory {
   Memory whole_;
 };
 
+bool analysis_due(const Config& config, int64_t step) {
+  const int64_t every = config.train.analyze_every;
+  return every > 0 && step % every == 0 && has_choices(config.model, config.router);
+}
+
 }  // namespace
 
 TrainState::TrainState(const Config& config, const std::vector<int32_t>& tokens)
@@ -55,6 +61,8 @@ StepResult train_step(TrainState& state, const Config& config) {
     for (const Tensor& m : state.memory) fill(m, 0);
 
   StepResult result;
+  std::optional<StepAnalysis> analysis;
+  if (analysis_due(config, state.step + 1)) analysis.emplace();
   RoutingSummary summary(config.model.experts);
   NextMemory next(state.memory, B);
   for (int64_t part = 0; part < parts; ++part) {
@@ -73,6 +81,7 @@ StepResult train_step(TrainState& state, const Config& config) {
     if (!std::isfinite(l.total.value().item()))
       explain_bad_forward(state.model, inputs, targets, memory, context);
     summary.add(output);
+    if (analysis) analysis->add(output);
     next.put(first, output.memory);
     const Var total = scale(l.total, 1.0 / parts);
     output = {};  // what backward does not need is free from here on
@@ -83,6 +92,7 @@ StepResult train_step(TrainState& state, const Config& config) {
   const Tensors grads = state.optimizer.gradients();
   result.grad_norm = global_norm(grads);
   if (!std::isfinite(result.grad_norm)) explain_bad_gradient(state.model, state.step);
+  if (analysis) result.analysis = analysis->metrics(state.model);
   const int64_t number = state.step + 1;
   state.optimizer.step(number, learning_rate(config.optimizer, number, config.train.steps),
                        clip_scale(result.grad_norm, config.optimizer.clip));

@@ -27,6 +27,9 @@ struct Analysis {
   RouterGradients router_gradients;
 
   bool complete = true;  // false if `tick` ended it early: medians and means of what had been read
+
+  double mean_mutual_information() const;  // over pairs of layers
+  double mean_entropy() const;             // over layers
 };
 
 struct AnalyzeOptions {
@@ -37,7 +40,9 @@ struct AnalyzeOptions {
   std::function<bool(int64_t done, int64_t all)> tick = {};  // after every block; false stops
 };
 
-/// An error if the model is dense.
+/// An error if the model has no choice of experts; `what` names it.
+void check_analyzable(const Model& model, const std::string& what);
+
 Analysis analyze(Model& model, std::span<const int32_t> tokens, const AnalyzeOptions& options);
 
 nlohmann::ordered_json to_json(const Analysis& analysis);

@@ -4,7 +4,16 @@
 
 #include "models/output.hpp"
 
+#include <limits>
+
 namespace rmoe {
+
+/// Are there several experts to choose from?
+bool has_choices(const ModelConfig& model, const RouterConfig& router);
+
+/// The softmax probabilities of each layer, [N,E], of at most so many tokens.
+std::vector<Tensor> gate_probabilities(const ModelOutput& output,
+                                       int64_t most = std::numeric_limits<int64_t>::max());
 
 /// -sum_e p_e ln p_e per token, in nats: 0 if one expert has everything, ln E if all are alike (figure 4).
 struct GateEntropy {

@@ -8,6 +8,8 @@
 
 #include "engine/tensor.hpp"
 
+#include <vector>
+
 namespace rmoe {
 
 /// The bin of a probability: floor(100 p), with 1 in the last of 0..99.
@@ -17,6 +19,7 @@ class MutualInformation {
  public:
   /// Adds tokens: one tensor of gate probabilities [N,E] per layer, on the CPU.
   void add(const std::vector<Tensor>& probs);
+  int64_t tokens() const { return tokens_; }
 
   /// Lower triangle: row i holds layer i against layers 0..i-1, so row 0 is empty.
   std::vector<std::vector<double>> matrix() const;
