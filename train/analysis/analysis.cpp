@@ -62,8 +62,8 @@ Analysis analyze(Model& model, std::span<const int32_t> tokens, const AnalyzeOpt
       gradients.push_back(router_gradients(model, batch.inputs, batch.targets, memory));
     const NoGrad guard;
     ModelOutput output = model(batch.inputs, memory, {});
-    information.add(gate_probabilities(output));
-    gates.add(output);
+    information.add(gate_probabilities(output.layers));
+    gates.add(output.layers);
     memory = std::move(output.memory);
     result.tokens += batch.inputs.numel();
     if (options.tick) result.complete = options.tick(i + 1, pass.count());

@@ -43,15 +43,15 @@ class Golden {
 };
 
 /// The gate of a golden case as a model would give it: tokens [begin, end) of every layer.
-ModelOutput gate_output(const Golden& golden, int64_t begin, int64_t end) {
-  ModelOutput output;
+std::vector<LayerStats> gate_of(const Golden& golden, int64_t begin, int64_t end) {
+  std::vector<LayerStats> layers;
   for (int64_t i = 0; i < golden["probs"].dim(0); ++i) {
     LayerStats layer;
-    layer.routing.probs = golden.slice("probs", i).rows(begin, end - begin);
+    layer.routing.probs = Var(golden.slice("probs", i).rows(begin, end - begin));
     layer.routing.experts = golden.slice("experts", i).rows(begin, end - begin);
-    output.layers.push_back(layer);
+    layers.push_back(layer);
   }
-  return output;
+  return layers;
 }
 
 std::vector<double> joined(const std::vector<std::vector<double>>& rows) {
@@ -106,7 +106,7 @@ TEST_CASE("analysis: gates say what an independent program says") {
     const int64_t layers = golden["probs"].dim(0), N = golden["probs"].dim(1);
     GateStatistics gates;
     MutualInformation information;
-    for (const ModelOutput& part : {gate_output(golden, 0, 7), gate_output(golden, 7, N)}) {
+    for (const auto& part : {gate_of(golden, 0, 7), gate_of(golden, 7, N)}) {
       gates.add(part);
       information.add(gate_probabilities(part));
     }
@@ -267,11 +267,11 @@ TEST_CASE("step analysis: the numbers of a step's own outputs") {
   const Memory memory = warm_memory(model);
   const ModelOutput output = model(batch.inputs, memory, {});
   StepAnalysis step;
-  step.add(output);
+  step.add(output.layers);
   GateStatistics gates;
-  gates.add(output);
+  gates.add(output.layers);
   MutualInformation information;
-  information.add(gate_probabilities(output));
+  information.add(gate_probabilities(output.layers));
   backward(losses(output, batch.targets, c.router.balance_weight).total);
   std::map<std::string, MetricValue> metrics;
   for (const Metric& m : step.metrics(model)) metrics[m.name] = m.value;

@@ -53,22 +53,22 @@ bool has_choices(const ModelConfig& model, const RouterConfig& router) {
   return router.name != "dense" && model.experts > 1;
 }
 
-std::vector<Tensor> gate_probabilities(const ModelOutput& output, int64_t most) {
+std::vector<Tensor> gate_probabilities(const std::vector<LayerStats>& layers, int64_t most) {
   std::vector<Tensor> probs;
-  for (const LayerStats& layer : output.layers) {
-    const Tensor& all = layer.routing.probs;
+  for (const LayerStats& layer : layers) {
+    const Tensor& all = layer.routing.probs.value();
     probs.push_back(all.rows(0, std::min(most, all.dim(0))));
   }
   return probs;
 }
 
-void GateStatistics::add(const ModelOutput& output) {
-  layers_.resize(output.layers.size());
-  parallel_for(int64_t(layers_.size()), [&](int64_t i) { add(layers_[i], output.layers[i].routing); });
+void GateStatistics::add(const std::vector<LayerStats>& layers) {
+  layers_.resize(layers.size());
+  parallel_for(int64_t(layers_.size()), [&](int64_t i) { add(layers_[i], layers[i].routing); });
 }
 
 void GateStatistics::add(Layer& layer, const RoutingStats& routing) {
-  const Tensor probs = to(routing.probs, DType::f32);  // [N,E]
+  const Tensor probs = to(routing.probs.value(), DType::f32);  // [N,E]
   const int64_t N = probs.dim(0), E = probs.dim(1), K = routing.experts.dim(1);
   const double most = std::log(double(E));
   layer.entropy_counts.resize(kEntropyBins);

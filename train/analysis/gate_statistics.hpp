@@ -12,7 +12,7 @@ namespace rmoe {
 bool has_choices(const ModelConfig& model, const RouterConfig& router);
 
 /// The softmax probabilities of each layer, [N,E], of at most so many tokens.
-std::vector<Tensor> gate_probabilities(const ModelOutput& output,
+std::vector<Tensor> gate_probabilities(const std::vector<LayerStats>& layers,
                                        int64_t most = std::numeric_limits<int64_t>::max());
 
 /// -sum_e p_e ln p_e per token, in nats: 0 if one expert has everything, ln E if all are alike (figure 4).
@@ -32,8 +32,8 @@ class GateStatistics {
  public:
   static constexpr int kEntropyBins = 50;
 
-  /// Adds tokens; the output of a model with experts in every layer.
-  void add(const ModelOutput& output);
+  /// Adds tokens: what a model with experts in every layer says of them.
+  void add(const std::vector<LayerStats>& layers);
 
   GateEntropy entropy() const;
   /// Exact medians: all scores are kept until here, 8 bytes per token and layer.

@@ -66,7 +66,7 @@ RouterGradients router_gradients(Model& model, const Tensor& inputs, const Tenso
   for (Parameter& p : parameters) p.var.zero_grad();
   backward(losses(model(inputs, memory, {}), targets, 0).loss);
   const Tensors lm = take_gradients(parameters);
-  backward(scale(model(inputs, memory, {}).balance, model.router().balance_weight));
+  backward(scale(losses(model(inputs, memory, {}), targets, 0).balance, model.router().balance_weight));
   const Tensors balance = take_gradients(parameters);
 
   Pulls all;

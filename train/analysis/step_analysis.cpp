@@ -18,9 +18,9 @@ double router_grad_norm(const Model& model) {
 
 }  // namespace
 
-void StepAnalysis::add(const ModelOutput& output) {
-  information_.add(gate_probabilities(output, kMutualInformationTokens - information_.tokens()));
-  gates_.add(output);
+void StepAnalysis::add(const std::vector<LayerStats>& layers) {
+  information_.add(gate_probabilities(layers, kMutualInformationTokens - information_.tokens()));
+  gates_.add(layers);
 }
 
 std::vector<Metric> StepAnalysis::metrics(const Model& model) const {

@@ -11,8 +11,8 @@ namespace rmoe {
 
 class StepAnalysis {
  public:
-  /// The output of a micro-batch.
-  void add(const ModelOutput& output);
+  /// Adds the tokens of a micro-batch.
+  void add(const std::vector<LayerStats>& layers);
 
   /// mutual_information (mean over pairs of layers, of the first 1024 tokens) and router_grad_norm (of the
   /// training loss, before clipping); per layer gate_entropy, inner_balance, outer_balance, expert_share (of

@@ -13,13 +13,6 @@ Tensor parameter(const Model& model, const std::string& name) {
   return p == model.parameters().end() ? Tensor() : to(p->var.value(), DType::f32);
 }
 
-std::vector<Tensor> gate_matrices(const Model& model) {
-  std::vector<Tensor> matrices;
-  for (int64_t i = 0; i < model.config().layers; ++i)
-    matrices.push_back(parameter(model, concat("layers.", i, ".moe.router.head.weight")));
-  return matrices;
-}
-
 /// Means over the middle dimension: [E,F,C] -> E rows of C.
 std::vector<double> mean_over_rows(const Tensor& w) {
   const int64_t E = w.dim(0), F = w.dim(1), C = w.dim(2);
@@ -89,7 +82,7 @@ ExpertSimilarity expert_similarity(const Model& model) {
 
 RouterWeights router_weights(const Model& model) {
   RouterWeights result;
-  for (const Tensor& gate : gate_matrices(model)) {
+  for (const Tensor& gate : model.gate_matrices()) {
     const Tensor values = to(gate, DType::f32);
     result.norm.push_back(norm_of(values.span<float>()));
     result.stddev.push_back(stddev_of(values.span<float>()));
