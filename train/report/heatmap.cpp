@@ -41,7 +41,7 @@ class HeatmapDrawing {
     cell_ = {0, 0, std::min(room, 48.0),
              numbers_ ? std::clamp(room, 22.0, 30.0) : std::clamp(room, 10.0, 22.0)};
     double top = draw_title(svg_, map_.title, "", width);
-    if (!map_.row_label.empty()) svg_.text(0, top += 4, map_.row_label, "muted"), top += 8;
+    if (!map_.row_label.empty()) svg_.text(0, top, map_.row_label, "muted"), top += 8;
     plot_ = {names_, top, names_ + double(columns()) * cell_.width(),
              top + double(map_.rows.size()) * cell_.height()};
     draw_cells();
@@ -56,7 +56,14 @@ class HeatmapDrawing {
 
  private:
   size_t columns() const { return map_.columns.size(); }
-  double numbered_cell() const { return std::max(number_width_ + 6, 26.0); }
+  double numbered_cell() const { return std::max(number_width_ + 4, 26.0); }
+
+  std::string short_text(double value) const {
+    std::string text = fixed_text(value, map_.decimals);
+    if (map_.decimals > 0) text.erase(text.find_last_not_of('0') + 1);
+    if (text.ends_with('.')) text.pop_back();
+    return text;
+  }
 
   void draw_cells() {
     for (size_t r = 0; r < map_.rows.size(); ++r)
@@ -72,7 +79,7 @@ class HeatmapDrawing {
                   fmt::format("q{}", level), where);
         if (numbers_)
           svg_.text(x + cell_.width() / 2, y + cell_.height() / 2 + 4, number,
-                    fmt::format("cell t{}", level));
+                    fmt::format("cell middle t{}", level));
       }
   }
 
@@ -99,13 +106,13 @@ class HeatmapDrawing {
   /// The key to the colours, on the line of the columns' name where both fit.
   double draw_scale(double y) {
     constexpr double kStep = 2.5;
-    const std::vector<std::string> ends = tick_labels({range_.low, range_.high});
+    const std::vector<std::string> ends = {short_text(range_.low), short_text(range_.high)};
     const double length = kStep * kLevels, left = text_width(ends[0], kTextSize) + 6;
     const double right = left + length + 6 + text_width(ends[1], kTextSize);
     if (right + 16 > plot_.right - text_width(map_.column_label, kTextSize)) y += kLine + 4;
     svg_.text(0, y, ends[0], "muted");
     for (int i = 0; i < kLevels; ++i)
-      svg_.rect({left + kStep * i, y - 9, left + kStep * (i + 1) + 0.3, y}, fmt::format("q{}", i));
+      svg_.rect({left + kStep * i, y - 9, left + length, y}, fmt::format("q{}", i));
     svg_.text(left + length + 6, y, ends[1], "muted");
     return y + 8;
   }

@@ -3,6 +3,12 @@
 #include <fmt/format.h>
 
 namespace rmoe::report {
+namespace {
+
+// Pixels: a wide drawing (610) grows to the width of the text, a small one (264) to that of a phone.
+constexpr double kGrowth = 70;
+
+}  // namespace
 
 std::string escaped(std::string_view text) {
   std::string out;
@@ -93,7 +99,7 @@ std::string Svg::finish(double width, double height, std::string_view look, std:
       "<svg class=\"chart {}\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {} {}\" "
       "style=\"max-width:{}px\" role=\"img\" aria-label=\"{}\">\n{}</svg>\n",
       look, coordinate(width), coordinate(height), coordinate(width), coordinate(height),
-      coordinate(1.35 * width), escaped(label), out_);
+      coordinate(width + kGrowth), escaped(label), out_);
 }
 
 }  // namespace rmoe::report

@@ -60,8 +60,8 @@ class Svg {
   void clip(const Box& box);
   void end_clip() { out_ += "</svg>\n"; }
 
-  /// The whole picture. It grows with its place on the page to at most 1.35 times its size, so that text
-  /// stays text.
+  /// The whole picture. It grows with its place on the page, but little: its text must not outgrow the
+  /// page's.
   std::string finish(double width, double height, std::string_view look, std::string_view label) const;
 
  private:
