@@ -94,7 +94,7 @@ class BarDrawing {
     plot_ = {names, top, width_ - value_width_ - 6, top + double(groups) * band};
     if (across.range.low < 0) plot_.left += value_width_ + 6;
     scale_ = Scale(across.range, plot_.left, plot_.right);
-    draw_columns(svg_, Ticks(across.ticks), scale_, plot_, Grid::through);
+    draw_columns(svg_, Ticks(across.ticks), scale_, plot_, width_, Grid::through);
     draw_bars(plot_.top, band);
     svg_.line(scale_(0), plot_.top, scale_(0), plot_.bottom, "axis");
     for (size_t g = 0; g < groups; ++g) {

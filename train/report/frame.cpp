@@ -48,12 +48,23 @@ void draw_rows(Svg& svg, const Ticks& ticks, const Scale& scale, const Box& plot
   }
 }
 
-void draw_columns(Svg& svg, const Ticks& ticks, const Scale& scale, const Box& plot, Grid grid) {
+void draw_columns(Svg& svg, const Ticks& ticks, const Scale& scale, const Box& plot, double width,
+                  Grid grid) {
+  double free = -1;  // of other numbers from here on
   for (size_t i = 0; i < ticks.values.size(); ++i) {
-    const double x = scale(ticks.values[i]);
+    const double x = scale(ticks.values[i]), half = text_width(ticks.labels[i], kTextSize) / 2;
     svg.line(x, grid == Grid::through ? plot.top : plot.bottom, x, plot.bottom + 4, "grid");
-    svg.text(x, plot.bottom + kLine + 1, ticks.labels[i], "muted middle");
+    const double middle = std::clamp(x, half, std::max(half, width - half));
+    if (middle - half < free) continue;
+    svg.text(middle, plot.bottom + kLine + 1, ticks.labels[i], "muted middle");
+    free = middle + half + 4;
   }
+}
+
+double draw_x_label(Svg& svg, const std::string& label, const Box& plot) {
+  double y = plot.bottom + kLine + 8;
+  if (!label.empty()) svg.text(plot.right, y += 12, shortened(label, kTextSize, plot.right), "muted end");
+  return y + 6;
 }
 
 std::string category_look(size_t index) { return fmt::format("s{}", index % kCategories); }

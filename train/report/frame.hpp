@@ -36,9 +36,12 @@ struct Ticks {
 
 /// Numbers left of the plot and a hairline across it for each.
 void draw_rows(Svg& svg, const Ticks& ticks, const Scale& scale, const Box& plot);
-/// Numbers below the plot, with a short tick or a hairline through it.
+/// Numbers below the plot, with a short tick or a hairline through it. Numbers stay inside the drawing's
+/// `width` and do not touch: where they would, the later one is left out.
 enum class Grid { ticks, through };
-void draw_columns(Svg& svg, const Ticks& ticks, const Scale& scale, const Box& plot, Grid grid);
+void draw_columns(Svg& svg, const Ticks& ticks, const Scale& scale, const Box& plot, double width, Grid grid);
+/// What the numbers below the plot are; returns where the drawing ends.
+double draw_x_label(Svg& svg, const std::string& label, const Box& plot);
 
 /// "s0" ... of a category; they repeat after kCategories.
 std::string category_look(size_t index);

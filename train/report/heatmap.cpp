@@ -41,7 +41,8 @@ class HeatmapDrawing {
     cell_ = {0, 0, std::min(room, 48.0),
              numbers_ ? std::clamp(room, 22.0, 30.0) : std::clamp(room, 10.0, 22.0)};
     double top = draw_title(svg_, map_.title, "", width);
-    if (!map_.row_label.empty()) svg_.text(0, top, map_.row_label, "muted"), top += 8;
+    if (!map_.row_label.empty())
+      svg_.text(0, top, shortened(map_.row_label, kTextSize, width), "muted"), top += 8;
     plot_ = {names_, top, names_ + double(columns()) * cell_.width(),
              top + double(map_.rows.size()) * cell_.height()};
     draw_cells();
@@ -93,23 +94,32 @@ class HeatmapDrawing {
   }
 
   double name_columns() {
-    const double gap = widest(map_.columns) + 6;
-    const auto every = size_t(std::max(1.0, std::ceil(gap / cell_.width())));
-    for (size_t c = 0; c < columns(); c += every)
-      svg_.text(plot_.left + (double(c) + 0.5) * cell_.width(), plot_.bottom + kLine, map_.columns[c],
-                "muted middle");
-    double y = plot_.bottom + kLine;
-    if (!map_.column_label.empty()) svg_.text(plot_.right, y += kLine, map_.column_label, "muted end");
-    return y;
+    constexpr double kMostUp = 130;
+    const double wide = widest(map_.columns);
+    const bool up = wide > cell_.width() - 2 && wide > 28;  // numbers are thinned out instead
+    const double each = up ? kTextSize + 2 : wide + 6;
+    const auto every = size_t(std::max(1.0, std::ceil(each / cell_.width())));
+    for (size_t c = 0; c < columns(); c += every) {
+      const double x = plot_.left + (double(c) + 0.5) * cell_.width();
+      const std::string name = shortened(map_.columns[c], kTextSize, kMostUp);
+      const std::string whole = name == map_.columns[c] ? "" : map_.columns[c];
+      if (up)
+        svg_.text_up(x + 4, plot_.bottom + 6, name, "muted end", whole);
+      else
+        svg_.text(x, plot_.bottom + kLine, name, "muted middle");
+    }
+    return plot_.bottom + (up ? std::min(wide, kMostUp) + 8 : kLine);
   }
 
-  /// The key to the colours, on the line of the columns' name where both fit.
+  /// What the columns are and the key to the colours, on one line where both fit.
   double draw_scale(double y) {
+    const std::string label = shortened(map_.column_label, kTextSize, plot_.right);
+    if (!label.empty()) svg_.text(plot_.right, y += kLine, label, "muted end");
     constexpr double kStep = 2.5;
     const std::vector<std::string> ends = {short_text(range_.low), short_text(range_.high)};
     const double length = kStep * kLevels, left = text_width(ends[0], kTextSize) + 6;
     const double right = left + length + 6 + text_width(ends[1], kTextSize);
-    if (right + 16 > plot_.right - text_width(map_.column_label, kTextSize)) y += kLine + 4;
+    if (right + 16 > plot_.right - text_width(label, kTextSize)) y += kLine + 4;
     svg_.text(0, y, ends[0], "muted");
     for (int i = 0; i < kLevels; ++i)
       svg_.rect({left + kStep * i, y - 9, left + length, y}, fmt::format("q{}", i));

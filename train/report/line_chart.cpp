@@ -29,11 +29,10 @@ class LineDrawing {
     place(top, direct);
     draw_marks();
     if (direct) label_ends();
-    double height = plot_.bottom + kLine + 8;
-    if (!chart_.x_label.empty()) svg_.text(plot_.right, height += 12, chart_.x_label, "muted end");
+    const double bottom = draw_x_label(svg_, chart_.x_label, plot_);
     std::vector<std::string> parts = {chart_.y_label + " against " + chart_.x_label};
     for (const Series& s : chart_.series) parts.push_back(s.name);
-    return svg_.finish(width_, height + 6, look, spoken("Line chart", chart_.title, parts));
+    return svg_.finish(width_, bottom, look, spoken("Line chart", chart_.title, parts));
   }
 
  private:
@@ -83,7 +82,7 @@ class LineDrawing {
     x_scale_ = Scale(x_axis(x).range, plot_.left + pad, plot_.right - pad);
     y_scale_ = Scale(vertical.range, plot_.bottom, plot_.top);
     draw_rows(svg_, y_ticks, y_scale_, plot_);
-    draw_columns(svg_, x_ticks(x), x_scale_, plot_, Grid::ticks);
+    draw_columns(svg_, x_ticks(x), x_scale_, plot_, width_, Grid::ticks);
     if (x.empty())
       svg_.text((plot_.left + plot_.right) / 2, (plot_.top + plot_.bottom) / 2, "no data", "muted middle");
   }

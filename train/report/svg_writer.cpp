@@ -81,10 +81,21 @@ void Svg::path(const Path& path, std::string_view look, std::string_view tooltip
   if (!path.empty()) mark("path", look, fmt::format(" d=\"{}\"", path.d()), tooltip);
 }
 
-void Svg::text(double x, double y, std::string_view text, std::string_view look, std::string_view tooltip) {
-  open("text", look, fmt::format(R"( x="{}" y="{}")", coordinate(x), coordinate(y)), ">");
+void Svg::write(std::string_view attributes, std::string_view text, std::string_view look,
+                std::string_view tooltip) {
+  open("text", look, attributes, ">");
   if (!tooltip.empty()) out_ += fmt::format("<title>{}</title>", escaped(tooltip));
   out_ += escaped(text) + "</text>\n";
+}
+
+void Svg::text(double x, double y, std::string_view text, std::string_view look, std::string_view tooltip) {
+  write(fmt::format(R"( x="{}" y="{}")", coordinate(x), coordinate(y)), text, look, tooltip);
+}
+
+void Svg::text_up(double x, double y, std::string_view text, std::string_view look,
+                  std::string_view tooltip) {
+  const auto at = fmt::format("{} {}", coordinate(x), coordinate(y));
+  write(fmt::format(" transform=\"translate({}) rotate(-90)\"", at), text, look, tooltip);
 }
 
 void Svg::clip(const Box& box) {

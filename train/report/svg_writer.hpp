@@ -43,6 +43,10 @@ class Svg {
   void text(double x, double y, std::string_view text, std::string_view look = {},
             std::string_view tooltip = {});
 
+  /// Upwards: (x, y) is where it ends.
+  void text_up(double x, double y, std::string_view text, std::string_view look,
+               std::string_view tooltip = {});
+
   /// Everything drawn while it lives is inside: a look that marks inherit.
   class Group {
    public:
@@ -66,6 +70,8 @@ class Svg {
 
  private:
   void open(std::string_view tag, std::string_view look, std::string_view attributes, std::string_view end);
+  void write(std::string_view attributes, std::string_view text, std::string_view look,
+             std::string_view tooltip);
   void mark(std::string_view tag, std::string_view look, std::string_view attributes,
             std::string_view tooltip);
   std::string out_;
