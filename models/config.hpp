@@ -51,12 +51,16 @@ struct RouterConfig {
   std::string name = "rmoe";
   int64_t state = 128;
   double balance_weight = 0.01;
+  std::string balance_over = "batch";
 
   template <class Visitor>
   void fields(Visitor& field) {
     field("name", name, "router preset, see models/router/README.md; \"dense\" for llama without experts");
     field("state", state, "recurrent router state P");
     field("balance_weight", balance_weight, "weight of the load-balance loss, summed over layers");
+    field("balance_over", balance_over,
+          "with several micro-batches, load is that of the whole \"batch\" (as without them; costs a forward "
+          "pass more) or of each \"micro_batch\"");
   }
 };
 
