@@ -59,8 +59,8 @@ struct RouterConfig {
     field("state", state, "recurrent router state P");
     field("balance_weight", balance_weight, "weight of the load-balance loss, summed over layers");
     field("balance_over", balance_over,
-          "with several micro-batches, load is that of the whole \"batch\" (as without them; costs a forward "
-          "pass more) or of each \"micro_batch\"");
+          "load balance over the whole \"batch\" (in micro-batches: one forward pass more) or over each "
+          "\"micro_batch\"");
   }
 };
 
