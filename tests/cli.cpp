@@ -158,6 +158,11 @@ TEST_CASE("cli: eval, sample and the written files") {
   CHECK(eval.at("bpc").get<double>() == doctest::Approx(eval.at("loss").get<double>() / std::log(2.0)));
   CHECK(eval.at("ppl").get<double>() == doctest::Approx(std::exp(eval.at("loss").get<double>())));
   CHECK(eval.at("tokens").get<int64_t>() > 0);
+  CHECK(eval.at("protocol") == "original");
+  const auto exact = json_of(folder, {"eval", "r", "--split", "valid", "--exact", "--json"});
+  CHECK(exact.at("protocol") == "exact");
+  CHECK(exact.at("tokens").get<int64_t>() > eval.at("tokens").get<int64_t>());
+  CHECK(exact.at("loss").get<double>() == doctest::Approx(eval.at("loss").get<double>()).epsilon(0.02));
 
   const std::vector<std::string> sample = {"sample",   "r",  "--prompt", "the ",
                                            "--tokens", "40", "--seed",   "3"};

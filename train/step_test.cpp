@@ -67,7 +67,7 @@ TEST_CASE("train_step: micro-batches train as the whole batch does, dropout and 
 }
 
 TEST_CASE("train_step: a batch in parts counts the FLOPs of the model, not of the pass that counts loads") {
-  const TinyCase c = tiny_cases()[1];
+  const TinyCase c = tiny_case("lm-rmoe");
   CHECK(four_steps(tiny_config(c, 2)).steps[3].flops == four_steps(tiny_config(c, 1)).steps[3].flops);
 }
 
