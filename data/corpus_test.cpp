@@ -2,7 +2,7 @@
 
 #include "data/sha256.hpp"
 #include "data/stats.hpp"
-#include "data/temporary_folder.hpp"
+#include "tests/folder.hpp"
 #include "tests/op_case.hpp"
 
 #include <cmath>
@@ -13,15 +13,6 @@ namespace rmoe::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Folder : TemporaryFolder {
-  std::string write(const std::string& name, const std::string& text) const {
-    const fs::path file = path() / name;
-    fs::create_directories(file.parent_path());
-    std::ofstream(file, std::ios::binary) << text;
-    return file.string();
-  }
-};
 
 std::string lines(int n) {
   std::string text;
@@ -34,7 +25,7 @@ std::string lines(int n) {
 TEST_CASE("corpus: sha256") {
   CHECK(sha256("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   CHECK(sha256("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  const Folder folder;
+  const TestFolder folder;
   const std::string big(3'000'001, 'x');  // more than one block
   CHECK(sha256_file(folder.write("big", big)) == sha256(big));
   CHECK(error_of([&] { sha256_file(folder.path() / "none"); }).ends_with("none: No such file or directory"));
@@ -48,7 +39,7 @@ TEST_CASE("corpus: enwik8's shares are 90M / 5M / 5M") {
 }
 
 TEST_CASE("corpus: one file is cut by shares, in order, and every split ends with <eos>") {
-  const Folder folder;
+  const TestFolder folder;
   const Corpus c = load_corpus(
       {.path = folder.write("text", "0123456\n8901234567\n9"), .valid_share = 0.25, .test_share = 0.05});
   CHECK(c.bytes == 20);
@@ -60,7 +51,7 @@ TEST_CASE("corpus: one file is cut by shares, in order, and every split ends wit
 }
 
 TEST_CASE("corpus: bytes with <eos> are what the published preparation of enwik8 gives word readers") {
-  const Folder folder;
+  const TestFolder folder;
   const std::string text = "<a>\n caf\xC3\xA9\r\n\n\xFF tail";
   std::string numbers;  // each byte as a decimal number, newline as newline
   for (const unsigned char c : text) numbers += c == '\n' ? "\n" : std::to_string(int(c)) + " ";
@@ -77,7 +68,7 @@ TEST_CASE("corpus: bytes with <eos> are what the published preparation of enwik8
 }
 
 TEST_CASE("corpus: words are cut at line ends") {
-  const Folder folder;
+  const TestFolder folder;
   const Corpus c = load_corpus(
       {.path = folder.write("text", lines(20)), .tokens = "word", .valid_share = 0.25, .test_share = 0.2});
   CHECK(c.vocabulary.decode(c.train) + c.vocabulary.decode(c.valid) + c.vocabulary.decode(c.test) ==
@@ -93,7 +84,7 @@ TEST_CASE("corpus: words are cut at line ends") {
 }
 
 TEST_CASE("corpus: a folder with train, valid and test files keeps its split") {
-  const Folder folder;
+  const TestFolder folder;
   folder.write("wiki.train.tokens", "a b\n");
   folder.write("wiki.valid.tokens", "b c\n");
   folder.write("wiki.test.tokens", "d a\n");
@@ -104,7 +95,7 @@ TEST_CASE("corpus: a folder with train, valid and test files keeps its split") {
 }
 
 TEST_CASE("corpus: any other folder is its files, sorted and joined") {
-  const Folder folder;
+  const TestFolder folder;
   folder.write("b/2.txt", "two");
   folder.write("a.txt", "one\n");
   folder.write("c.txt", "three\n");
@@ -115,7 +106,7 @@ TEST_CASE("corpus: any other folder is its files, sorted and joined") {
 }
 
 TEST_CASE("corpus: the fingerprint tells other data apart") {
-  const Folder folder;
+  const TestFolder folder;
   const std::string a = folder.write("a", lines(50)), b = folder.write("b", lines(51));
   CHECK(load_corpus({.path = a}).fingerprint == load_corpus({.path = a}).fingerprint);
   CHECK(load_corpus({.path = a}).fingerprint != load_corpus({.path = b}).fingerprint);
@@ -124,7 +115,7 @@ TEST_CASE("corpus: the fingerprint tells other data apart") {
 }
 
 TEST_CASE("corpus: errors say what is wrong with which file") {
-  const Folder folder;
+  const TestFolder folder;
   const std::string root = folder.path().string();
   const auto error = [&](DataConfig config) { return error_of([&] { load_corpus(config); }); };
   CHECK(error({}) == "data.path is not set: name a file or folder of text");
@@ -154,7 +145,7 @@ TEST_CASE("corpus: errors say what is wrong with which file") {
 }
 
 TEST_CASE("corpus: statistics") {
-  const Folder folder;
+  const TestFolder folder;
   const CorpusStats s = stats_of(
       load_corpus(
           {.path = folder.write("text", "aaaabb\n\n"), .newline = "eos", .valid_share = 0, .test_share = 0}),
