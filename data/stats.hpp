@@ -11,10 +11,10 @@ namespace rmoe {
 
 struct CorpusStats {
   int64_t bytes = 0, train_tokens = 0, valid_tokens = 0, test_tokens = 0, vocabulary = 0;
-  std::vector<std::pair<std::string, int64_t>> frequent =
-      {};  // most frequent symbols of train and their counts
-  double unigram_bits =
-      0;  // entropy of a train token on its own: what a model must beat to have learned anything
+  /// The most frequent symbols of train and their counts.
+  std::vector<std::pair<std::string, int64_t>> frequent = {};
+  /// Entropy of a train token on its own: what a model must beat to have learned anything.
+  double unigram_bits = 0;
   std::string fingerprint = {};
 };
 
