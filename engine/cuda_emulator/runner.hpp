@@ -1,0 +1,78 @@
+// Executes the blocks of a launch, one at a time per host thread.
+#pragma once
+
+#include "engine/cuda_emulator/execution.hpp"
+#include "engine/cuda_emulator/fiber.hpp"
+#include "engine/cuda_emulator/launch.hpp"
+
+#include <atomic>
+#include <string>
+#include <deque>
+#include <vector>
+
+namespace rmoe::emulator {
+
+inline constexpr size_t kArenaBytes = 256 << 10;  // of shared memory, guard bands included
+inline constexpr size_t kStaticLimit = 48 << 10;
+
+/// Everything one host thread needs to execute a block. `shown` is one mapping: kernels read and write it through
+/// inlined intrinsics, and the checker must know it from host memory that they have no business with.
+struct Runner {
+  struct Shown {
+    Block block;
+    Thread threads[kMaxThreads];
+    Warp warps[kMaxThreads / kWarpSize];
+  };
+  struct SharedVariable {
+    const void* key;
+    char* address;
+  };
+
+  Runner();
+
+  void run(const Launch& launch, uint64_t block_number);
+
+  Shown& shown;
+  Block& block;
+  Thread* threads;
+  const Launch* launch = nullptr;
+
+  Fiber host;
+  std::deque<Fiber> fibers;
+  std::vector<int> idle_fibers;
+  int fiber = -1;             // the running one; -1: the host's stack
+  Thread* starting = nullptr;  // what a restarted fiber begins with
+
+  // Runnable threads: those not begun, from `order`, and those woken, in a ring.
+  int order[kMaxThreads], begun = 0;
+  int ring[kMaxThreads], ring_head = 0, ring_count = 0;
+  uint64_t random_state = 1;
+
+  char* arena;
+  size_t arena_used = 0, static_bytes = 0;
+  std::vector<SharedVariable> variables;
+
+  cudaError_t error = cudaSuccess;
+  std::string message;
+
+  std::atomic<int64_t> began_ns{0};  // of the running block; 0: none
+  pthread_t host_thread;
+
+  uint64_t random();
+
+ private:
+  void prepare_block(uint64_t block_number);
+  void prepare_threads();
+  void prepare_shared_memory();
+};
+
+/// The runner of this host thread.
+Runner& runner();
+
+/// Runs the kernel until every thread of the block is done or one has failed.
+void run_threads();
+
+/// Gives every live fiber back after a failure.
+void abandon_fibers();
+
+}  // namespace rmoe::emulator
