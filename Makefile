@@ -22,6 +22,7 @@ test: packages
 	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@cmake --build $(BUILD) -j $(JOBS)
 	$(BUILD)/rmoe_tests
+	@for suite in $(BUILD)/rmoe_emulator_tests*; do [ ! -x $$suite ] || { echo $$suite; $$suite || exit 1; }; done
 
 check: packages
 	tools/check_style.sh
@@ -33,7 +34,7 @@ bench: all
 	$(BUILD)/rmoe bench step train/configs/enwik8-medium.toml train/configs/llama-small.toml
 
 format:
-	git ls-files '*.cpp' '*.hpp' | xargs clang-format -i
+	git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh' | xargs clang-format -i
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-check $(BUILD).log

@@ -9,6 +9,8 @@ void check(cudaError_t error, const char* call, const char* file, int line) {
              cudaGetErrorString(error));
 }
 
-void check_launch(const char* kernel, const char* file, int line) { check(cudaGetLastError(), kernel, file, line); }
+void check_launch(const char* kernel, const char* file, int line) {
+  check(cudaGetLastError(), kernel, file, line);
+}
 
 }  // namespace rmoe::cuda

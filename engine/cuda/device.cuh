@@ -35,27 +35,27 @@ void check_launch(const char* kernel, const char* file, int line);
 #define HOST_DEVICE __host__ __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
 #define SHARED(T, name) __shared__ typename ::rmoe::cuda::Plain<T>::type name
-#define DYN_SHARED(T, name)                                           \
+#define DYN_SHARED(T, name)                                              \
   extern __shared__ __align__(128) unsigned char rmoe_dynamic_shared_[]; \
   T* name = reinterpret_cast<T*>(rmoe_dynamic_shared_)
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)               \
-  ((kernel)<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__),     \
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                 \
+  ((kernel) < < < (grid), (block), (shared_bytes), (stream) >>> (__VA_ARGS__), \
    ::rmoe::cuda::check_launch(#kernel, __FILE__, __LINE__))
 #else
 #define DEVICE inline __attribute__((always_inline))
 #define HOST_DEVICE DEVICE
 #define UNROLL
-#define SHARED(T, name)                                                                          \
+#define SHARED(T, name)                                                                                \
   auto& name = *static_cast<typename ::rmoe::cuda::Plain<T>::type*>(::rmoe::emulator::shared_variable( \
-      [] {                                                                                       \
-        static const char key = 0;                                                               \
-        return static_cast<const void*>(&key);                                                   \
-      }(),                                                                                       \
-      sizeof(typename ::rmoe::cuda::Plain<T>::type), alignof(typename ::rmoe::cuda::Plain<T>::type), \
+      [] {                                                                                             \
+        static const char key = 0;                                                                     \
+        return static_cast<const void*>(&key);                                                         \
+      }(),                                                                                             \
+      sizeof(typename ::rmoe::cuda::Plain<T>::type), alignof(typename ::rmoe::cuda::Plain<T>::type),   \
       ::std::source_location::current()))
 #define DYN_SHARED(T, name) T* name = reinterpret_cast<T*>(::rmoe::emulator::current->block->dynamic_shared)
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                              \
-  (::rmoe::emulator::launch(#kernel, ::std::source_location::current(), (kernel), (grid), (block),          \
-                            (shared_bytes), (stream)__VA_OPT__(, ) __VA_ARGS__),                            \
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
+  (::rmoe::emulator::launch(#kernel, ::std::source_location::current(), (kernel), (grid), (block), \
+                            (shared_bytes), (stream)__VA_OPT__(, ) __VA_ARGS__),                   \
    ::rmoe::cuda::check_launch(#kernel, __FILE__, __LINE__))
 #endif

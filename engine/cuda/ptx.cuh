@@ -1,5 +1,5 @@
-// One instruction each: tensor-core products, shared-memory fragments, asynchronous copies. Under the emulator the same
-// functions have host bodies.
+// One instruction each: tensor-core products, shared-memory fragments, asynchronous copies. Under the
+// emulator the same functions have host bodies.
 #pragma once
 
 #include "engine/cuda/device.cuh"
@@ -12,12 +12,15 @@ namespace rmoe::cuda::ptx {
 
 #ifdef __CUDACC__
 
-DEVICE uint32_t shared_address(const void* pointer) { return static_cast<uint32_t>(__cvta_generic_to_shared(pointer)); }
+DEVICE uint32_t shared_address(const void* pointer) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+}
 
 /// d [16,8] += a [16,16] b [16,8], bf16 with fp32 sums; the layout of fragments is PTX's.
 DEVICE void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
@@ -53,7 +56,8 @@ template <int kBytes>
 DEVICE void cp_async(void* shared, const void* global, bool valid = true) {
   const int bytes = valid ? kBytes : 0;
   if constexpr (kBytes == 16)
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(bytes)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
+                 "r"(bytes)
                  : "memory");
   else
     asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared_address(shared)), "l"(global),
@@ -77,7 +81,8 @@ DEVICE float exp2_fast(float x) {
 
 using Here = std::source_location;
 
-inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Here here = Here::current()) {
+inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                         Here here = Here::current()) {
   emulator::mma_m16n8k16(d, a, b, here);
 }
 inline void ldmatrix_x4(uint32_t (&r)[4], const void* row, Here here = Here::current()) {

@@ -1,4 +1,5 @@
-// Sums and maxima over a warp and over a block. Every thread gets the result; the order of additions is fixed.
+// Sums and maxima over a warp and over a block. Every thread gets the result; the order of additions is
+// fixed.
 #pragma once
 
 #include "engine/cuda/device.cuh"
@@ -19,8 +20,8 @@ struct Max {
 
 template <class Operation>
 DEVICE float warp_reduce(float value) {
-  UNROLL for (int bits = kLanes / 2; bits > 0; bits /= 2)
-    value = Operation::of(value, __shfl_xor_sync(kAllLanes, value, bits));
+  UNROLL for (int bits = kLanes / 2; bits > 0; bits /= 2) value =
+      Operation::of(value, __shfl_xor_sync(kAllLanes, value, bits));
   return value;
 }
 

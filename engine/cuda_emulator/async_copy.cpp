@@ -1,5 +1,5 @@
-// cp.async. With even seeds the bytes arrive when they are waited for: a missing wait shows as NaN. With odd seeds they
-// arrive at once: a buffer that is overwritten while others still read it shows.
+// cp.async. With even seeds the bytes arrive when they are waited for: a missing wait shows as NaN. With odd
+// seeds they arrive at once: a buffer that is overwritten while others still read it shows.
 #include "engine/cuda_emulator/checker.hpp"
 #include "engine/cuda_emulator/emulator.hpp"
 #include "engine/cuda_emulator/runner.hpp"
@@ -24,16 +24,20 @@ void async_copy(void* to, const void* from, int bytes, bool valid, Location plac
   const Runner& r = runner();
   const char* target = static_cast<const char*>(to);
   if (target < r.arena || target + bytes > r.arena + r.arena_used)
-    kernel_fails(cudaErrorIllegalAddress, "cp.async: the destination is not in the block's shared memory, at %s:%u",
-                 place.file_name(), place.line());
+    kernel_fails(cudaErrorIllegalAddress,
+                 "cp.async: the destination is not in the block's shared memory, at %s:%u", place.file_name(),
+                 place.line());
   const size_t size = static_cast<size_t>(bytes);
   if (reinterpret_cast<uintptr_t>(to) % size || reinterpret_cast<uintptr_t>(from) % size)
-    kernel_fails(cudaErrorMisalignedAddress, "cp.async of %d bytes: destination %p or source %p is misaligned, at %s:%u",
-                 bytes, to, from, place.file_name(), place.line());
+    kernel_fails(cudaErrorMisalignedAddress,
+                 "cp.async of %d bytes: destination %p or source %p is misaligned, at %s:%u", bytes, to, from,
+                 place.file_name(), place.line());
   AsyncCopies& async = current->async;
-  if (!async.copies) async.copies = new AsyncCopies::Copy[AsyncCopies::kMaxCopies];  // kept by the runner's thread slot
+  if (!async.copies)
+    async.copies = new AsyncCopies::Copy[AsyncCopies::kMaxCopies];  // kept by the runner's thread slot
   if (async.count == AsyncCopies::kMaxCopies)
-    kernel_fails(cudaErrorLaunchFailure, "cp.async: more than %d copies under way in one thread", async.count);
+    kernel_fails(cudaErrorLaunchFailure, "cp.async: more than %d copies under way in one thread",
+                 async.count);
   checker::async_issued(to, size);
   const AsyncCopies::Copy copy{to, from, valid ? bytes : 0, valid ? 0 : bytes};
   if (early()) land(copy);
@@ -43,7 +47,8 @@ void async_copy(void* to, const void* from, int bytes, bool valid, Location plac
 void async_commit() {
   AsyncCopies& async = current->async;
   if (async.groups == AsyncCopies::kMaxGroups)
-    kernel_fails(cudaErrorLaunchFailure, "cp.async: more than %d groups under way in one thread", async.groups);
+    kernel_fails(cudaErrorLaunchFailure, "cp.async: more than %d groups under way in one thread",
+                 async.groups);
   async.group_end[async.groups++] = async.count;
 }
 

@@ -72,7 +72,8 @@ std::string callers() {
 
 bool in_program(uintptr_t address) {
   static const std::vector<Range> ranges = loaded_ranges();
-  return std::any_of(ranges.begin(), ranges.end(), [&](Range r) { return address - r.begin < r.end - r.begin; });
+  return std::any_of(ranges.begin(), ranges.end(),
+                     [&](Range r) { return address - r.begin < r.end - r.begin; });
 }
 
 }  // namespace rmoe::emulator

@@ -6,7 +6,8 @@
 
 namespace rmoe::emulator {
 
-/// "function file:line" of the kernel code that called into the emulator, inlined callers included, innermost first.
+/// "function file:line" of the kernel code that called into the emulator, inlined callers included, innermost
+/// first.
 std::string callers();
 
 /// Is this address in the code, constants or variables of the program or one of its libraries?

@@ -16,14 +16,14 @@ namespace {
 
 enum Flags : uint32_t { kAllocated = 1, kWritten = 2, kInFlight = 4 };
 
-/// Who touched two bytes and when, in one word. The clock ticks at every barrier, so that "before the block's last
-/// barrier" is a comparison.
+/// Who touched two bytes and when, in one word. The clock ticks at every barrier, so that "before the block's
+/// last barrier" is a comparison.
 struct Access {
   uint64_t word = 0;
 
   static Access by(const Thread& thread, uint64_t now, unsigned bytes, bool atomic) {
-    return {now << 28 | (thread.block->number & 0x7fff) << 13 | static_cast<uint64_t>(thread.number) << 3 | bytes << 1 |
-            static_cast<unsigned>(atomic)};
+    return {now << 28 | (thread.block->number & 0x7fff) << 13 | static_cast<uint64_t>(thread.number) << 3 |
+            bytes << 1 | static_cast<unsigned>(atomic)};
   }
   uint64_t time() const { return word >> 28; }
   uint64_t block() const { return word >> 13 & 0x7fff; }
@@ -37,7 +37,8 @@ struct Cell {
   uint32_t flags, unused;
 };
 
-/// A thread that fenced and then touched an atomic lets those who touch the same one later see what it had seen.
+/// A thread that fenced and then touched an atomic lets those who touch the same one later see what it had
+/// seen.
 struct Release {
   uint64_t block;
   int thread;
@@ -97,11 +98,12 @@ bool concurrent(Access earlier, Access now, const Thread& thread) {
     snprintf(who, sizeof who, ", the other access was by block %llu thread %d",
              static_cast<unsigned long long>(other->block()), other->thread());
   const char* where = in_shared(address) ? "shared" : "global";
-  kernel_fails(cudaErrorIllegalAddress, "%s: %zu bytes of %s memory at 0x%zx%s, in %s", what, bytes, where, address, who,
-               callers().c_str());
+  kernel_fails(cudaErrorIllegalAddress, "%s: %zu bytes of %s memory at 0x%zx%s, in %s", what, bytes, where,
+               address, who, callers().c_str());
 }
 
-/// Everything else that a kernel may touch: its stack, its arguments, constants, and the emulator's own state.
+/// Everything else that a kernel may touch: its stack, its arguments, constants, and the emulator's own
+/// state.
 bool may_touch(uintptr_t address, const Thread& thread) {
   const auto within = [&](const void* begin, size_t bytes) {
     return address - reinterpret_cast<uintptr_t>(begin) < bytes;
@@ -114,7 +116,8 @@ bool may_touch(uintptr_t address, const Thread& thread) {
 
 void read_cell(Cell& cell, Access now, const Thread& thread, uintptr_t address, size_t bytes) {
   if (!(cell.flags & kWritten)) found("read of memory never written", address, bytes, nullptr);
-  if (concurrent(cell.writer, now, thread)) found("data race, read after write", address, bytes, &cell.writer);
+  if (concurrent(cell.writer, now, thread))
+    found("data race, read after write", address, bytes, &cell.writer);
   if (!concurrent(cell.reader, now, thread)) {
     cell.reader = now;
     if (!concurrent(cell.other_reader, now, thread)) cell.other_reader = {};
@@ -124,8 +127,10 @@ void read_cell(Cell& cell, Access now, const Thread& thread, uintptr_t address, 
 }
 
 void write_cell(Cell& cell, Access now, const Thread& thread, uintptr_t address, size_t bytes) {
-  if (now.atomic() && !(cell.flags & kWritten)) found("atomic on memory never written", address, bytes, nullptr);
-  if (concurrent(cell.writer, now, thread)) found("data race, write after write", address, bytes, &cell.writer);
+  if (now.atomic() && !(cell.flags & kWritten))
+    found("atomic on memory never written", address, bytes, nullptr);
+  if (concurrent(cell.writer, now, thread))
+    found("data race, write after write", address, bytes, &cell.writer);
   for (const Access& reader : {cell.reader, cell.other_reader})
     if (concurrent(reader, now, thread)) found("data race, write after read", address, bytes, &reader);
   cell.writer = now;
@@ -142,7 +147,8 @@ void access(uintptr_t address, size_t bytes, bool write, bool atomic, bool landi
   }
   for (uintptr_t at = address & ~uintptr_t{1}; at < address + bytes; at += 2, cell++) {
     const unsigned touched = (at >= address ? 1u : 0u) | (at + 1 < address + bytes ? 2u : 0u);
-    if (!(cell->flags & kAllocated)) found(write ? "write out of bounds" : "read out of bounds", address, bytes, nullptr);
+    if (!(cell->flags & kAllocated))
+      found(write ? "write out of bounds" : "read out of bounds", address, bytes, nullptr);
     if (cell->flags & kInFlight && !landing)
       found("cp.async still under way (a wait is missing)", address, bytes, nullptr);
     const Access now = Access::by(thread, clock_now, touched, atomic);
@@ -167,6 +173,12 @@ void device_written(const void* address, size_t bytes) {
   for_cells(address, bytes, [](Cell& cell) { cell.flags |= kWritten; });
 }
 void shared_allocated(const void* address, size_t bytes) { device_allocated(address, bytes); }
+
+bool written(const void* address, size_t bytes) {
+  bool all = true;
+  for_cells(address, bytes, [&](const Cell& cell) { all &= (cell.flags & kWritten) != 0; });
+  return all;
+}
 
 void launch_begins() {
   launch_time = ++clock_now;
@@ -242,8 +254,8 @@ void __tsan_init() { rmoe::emulator::checker::instrumented = true; }
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 
-#define RMOE_CHECKED_ACCESS(kind, bytes)                                                             \
-  void __tsan_##kind##read##bytes(void* address) { rmoe::emulator::note_read(address, bytes); }       \
+#define RMOE_CHECKED_ACCESS(kind, bytes)                                                        \
+  void __tsan_##kind##read##bytes(void* address) { rmoe::emulator::note_read(address, bytes); } \
   void __tsan_##kind##write##bytes(void* address) { rmoe::emulator::note_write(address, bytes); }
 #define RMOE_CHECKED_SIZES(kind) \
   RMOE_CHECKED_ACCESS(kind, 1)   \

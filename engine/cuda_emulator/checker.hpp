@@ -1,6 +1,7 @@
-// Finds data races, accesses out of bounds, reads of memory nobody wrote, reads of asynchronous copies nobody waited
-// for, and host memory in kernels. Kernels compiled with -fsanitize=thread call back for every access; there is no
-// libtsan, checker.cpp is all that is called. What it reports does not depend on the order threads ran in.
+// Finds data races, accesses out of bounds, reads of memory nobody wrote, reads of asynchronous copies nobody
+// waited for, and host memory in kernels. Kernels compiled with -fsanitize=thread call back for every access;
+// there is no libtsan, checker.cpp is all that is called. What it reports does not depend on the order
+// threads ran in.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +23,7 @@ void device_allocated(const void* address, size_t bytes);
 void device_freed(const void* address, size_t bytes);
 void device_written(const void* address, size_t bytes);  // by the host or by a library
 void shared_allocated(const void* address, size_t bytes);
+bool written(const void* address, size_t bytes);  // true where nothing is known
 
 // Time passes: what was done before is ordered before what comes after.
 void launch_begins();

@@ -66,7 +66,8 @@ void Device::run_something_early() {
   Stream& stream = *streams_[random() % streams_.size()];
   if (stream.pending.empty() || stream.pending.front().waits_for_ranks) return;
   const auto& after = stream.pending.front().after;
-  if (std::all_of(after.begin(), after.end(), [](const Ticket& ticket) { return ticket.reached(); })) run_next(stream);
+  if (std::all_of(after.begin(), after.end(), [](const Ticket& ticket) { return ticket.reached(); }))
+    run_next(stream);
 }
 
 void Device::run_next(Stream& stream) {
@@ -109,7 +110,9 @@ cudaError_t Device::wait(const Ticket& ticket) {
   return sticky_error();
 }
 
-cudaError_t Device::wait_for_stream(cudaStream_t stream) { return stream ? wait(now(stream)) : wait_for_all(); }
+cudaError_t Device::wait_for_stream(cudaStream_t stream) {
+  return stream ? wait(now(stream)) : wait_for_all();
+}
 
 cudaError_t Device::wait_for_all() {
   std::lock_guard lock(mutex_);

@@ -1,11 +1,10 @@
 // The emulated device: its streams and its health. One per ordinal; host threads choose with cudaSetDevice.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cuda_runtime_api.h>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -25,13 +24,13 @@ struct Ticket {
 };
 
 struct Operation {
-  std::function<void()> run;   // may be empty
+  std::function<void()> run;  // may be empty
   std::vector<Ticket> after;
   bool waits_for_ranks = false;  // never run before someone waits for it
 };
 
-/// Lazy: nothing runs until something waits for it, so that a missing wait shows as stale data. Odd seeds run some
-/// operations earlier, so that a buffer overwritten while others still read it shows too.
+/// Lazy: nothing runs until something waits for it, so that a missing wait shows as stale data. Odd seeds run
+/// some operations earlier, so that a buffer overwritten while others still read it shows too.
 struct Stream {
   std::deque<Operation> pending;
   uint64_t enqueued = 0, completed = 0;
@@ -44,7 +43,9 @@ class Device {
 
   /// Puts work into a stream. Throw KernelError in it to make the device unusable, as a failed kernel does.
   void enqueue(cudaStream_t stream, Operation operation);
-  void enqueue(cudaStream_t stream, std::function<void()> run) { enqueue(stream, Operation{std::move(run), {}, false}); }
+  void enqueue(cudaStream_t stream, std::function<void()> run) {
+    enqueue(stream, Operation{std::move(run), {}, false});
+  }
 
   cudaStream_t create_stream(bool blocking);
   bool destroy_stream(cudaStream_t stream);

@@ -1,5 +1,6 @@
-// What a test may set and see of the emulated device: a CUDA GPU executed on the CPU. Programs under test need
-// nothing of this: they include the vendor's headers and are linked with the emulator instead of libcudart.
+// What a test may set and see of the emulated device: a CUDA GPU executed on the CPU. Programs under test
+// need nothing of this: they include the vendor's headers and are linked with the emulator instead of
+// libcudart.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,8 @@ namespace rmoe::emulator {
 
 /// Read once from RMOE_EMULATOR_<NAME IN CAPITALS>; a test may change them between launches.
 struct Options {
-  // 0: threads and blocks in order; else shuffled. Even: cp.async and streams run as late as they may; odd: early.
+  // 0: threads and blocks in order; else shuffled. Even: cp.async and streams run as late as they may; odd:
+  // early.
   uint64_t seed = 0;
   int multiprocessors = 0;  // 0: as many as the architecture has
   int architecture = 80;    // 80 (A100) or 90 (H100)

@@ -1,14 +1,13 @@
-// The CUDA execution model as kernels see it: grid, block, warp, thread, and where threads meet. Included by every
-// emulated kernel; the scheduler behind it is scheduler.cpp.
+// The CUDA execution model as kernels see it: grid, block, warp, thread, and where threads meet. Included by
+// every emulated kernel; the scheduler behind it is scheduler.cpp.
 #pragma once
 
 // The toolkit defines this for nvcc only; its other attributes expand to nothing under g++.
 #define __launch_bounds__(...)
-#include <cuda_bf16.h>
-#include <cuda_runtime.h>
-
 #include <cstdint>
 #include <cstring>
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
 #include <source_location>
 #include <type_traits>
 
@@ -34,8 +33,8 @@ struct Meeting {
   LanePayload out[kWarpSize];
 };
 
-/// Consecutive meetings of one mask. There are two buffers: a fast lane may enter the next meeting while others still
-/// read the last one, but not the one after that.
+/// Consecutive meetings of one mask. There are two buffers: a fast lane may enter the next meeting while
+/// others still read the last one, but not the one after that.
 struct MeetingPlace {
   uint32_t mask = 0, arrived = 0, readers = 0, generation = 0;
   const char* operation = nullptr;
@@ -96,15 +95,16 @@ struct Block {
 extern thread_local Thread* current __attribute__((tls_model("initial-exec")));
 
 /// Ends the kernel with an error that names block, thread and launch.
-[[noreturn]] void kernel_fails(cudaError_t code, const char* format, ...) __attribute__((format(printf, 2, 3)));
+[[noreturn]] void kernel_fails(cudaError_t code, const char* format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 void block_barrier(Location place);
 enum class Vote { count, all, any };
 int block_vote(Vote vote, int predicate, Location place);
 
 /// Waits for all lanes of `mask`; the last to arrive calls `combine` (if any) for all of them.
-MeetingPlace& enter_meeting(uint32_t mask, const char* operation, Location place, const void* payload, size_t bytes,
-                            void (*combine)(Meeting&, uint32_t mask), unsigned* buffer);
+MeetingPlace& enter_meeting(uint32_t mask, const char* operation, Location place, const void* payload,
+                            size_t bytes, void (*combine)(Meeting&, uint32_t mask), unsigned* buffer);
 void warp_barrier(uint32_t mask, Location place);
 
 void fence();

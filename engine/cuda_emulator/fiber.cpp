@@ -10,8 +10,8 @@
 
 namespace rmoe::emulator {
 
-// Saves what the System V ABI asks a function to preserve, and changes stacks. Ten times as fast as swapcontext, which
-// also saves the signal mask by a system call.
+// Saves what the System V ABI asks a function to preserve, and changes stacks. Ten times as fast as
+// swapcontext, which also saves the signal mask by a system call.
 extern "C" void rmoe_emulator_switch(void** save, void* load);
 asm(R"(
 .text

@@ -119,10 +119,11 @@ class Heap {
     ptrdiff_t offset = 0;
     unpoison(memory - kGuard, rounded(bytes) + 2 * kGuard);
     if (!damaged(memory, bytes, &offset)) return;
-    std::fprintf(stderr,
-                 "cuda emulator: byte %td of an allocation of %zu bytes was overwritten: a kernel writes out of "
-                 "bounds\n",
-                 offset, bytes);
+    std::fprintf(
+        stderr,
+        "cuda emulator: byte %td of an allocation of %zu bytes was overwritten: a kernel writes out of "
+        "bounds\n",
+        offset, bytes);
     std::abort();
   }
 

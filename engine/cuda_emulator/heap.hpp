@@ -1,5 +1,5 @@
-// Device memory and pinned host memory. Device memory is one reserved range, so that "is this a device pointer" is a
-// comparison; new memory is NaN and lies between guard bands.
+// Device memory and pinned host memory. Device memory is one reserved range, so that "is this a device
+// pointer" is a comparison; new memory is NaN and lies between guard bands.
 #pragma once
 
 #include <cstddef>
@@ -8,11 +8,12 @@
 
 namespace rmoe::emulator {
 
-inline constexpr uintptr_t kHeapBase = 0x500000000000;  // AddressSanitizer's own allocator sits at 0x600000000000
+inline constexpr uintptr_t kHeapBase =
+    0x500000000000;  // AddressSanitizer's own allocator sits at 0x600000000000
 inline constexpr size_t kHeapSpan = size_t{64} << 30;
 
-void* device_allocate(size_t bytes);     // null if there is not so much
-bool device_free(void* memory);          // false if it was not allocated
+void* device_allocate(size_t bytes);  // null if there is not so much
+bool device_free(void* memory);       // false if it was not allocated
 size_t device_bytes_free();
 bool is_device(const void* pointer);
 

@@ -1,5 +1,5 @@
-// What nvcc gives kernels without being asked: built-in variables, barriers, warp collectives, atomics, fast math. Only
-// what our kernels use; the toolkit's own headers supply the vector types and bf16 arithmetic.
+// What nvcc gives kernels without being asked: built-in variables, barriers, warp collectives, atomics, fast
+// math. Only what our kernels use; the toolkit's own headers supply the vector types and bf16 arithmetic.
 #pragma once
 
 #include "engine/cuda_emulator/execution.hpp"
@@ -14,8 +14,9 @@
 #define gridDim (::rmoe::emulator::current->block->grid)
 constexpr int warpSize = 32;
 
-// ---- barriers ------------------------------------------------------------------------------------------------------
-// A default argument is evaluated where the function is called; __builtin_LINE() would give this header's line.
+// ---- barriers
+// ------------------------------------------------------------------------------------------------------ A
+// default argument is evaluated where the function is called; __builtin_LINE() would give this header's line.
 #define RMOE_HERE ::std::source_location place = ::std::source_location::current()
 
 inline void __syncthreads(RMOE_HERE) { rmoe::emulator::block_barrier(place); }
@@ -31,17 +32,19 @@ inline int __syncthreads_or(int predicate, RMOE_HERE) {
 inline void __syncwarp(unsigned mask = 0xffffffffu, RMOE_HERE) { rmoe::emulator::warp_barrier(mask, place); }
 inline void __threadfence() { rmoe::emulator::fence(); }
 
-// ---- warp collectives ----------------------------------------------------------------------------------------------
+// ---- warp collectives
+// ----------------------------------------------------------------------------------------------
 namespace rmoe::emulator {
 
 /// Every lane brings `value` and takes that of lane `from`, or its own if `valid` is false.
 template <class T>
-RMOE_UNCHECKED T shuffle(const char* operation, unsigned mask, T value, int from, bool valid, Location place) {
+RMOE_UNCHECKED T shuffle(const char* operation, unsigned mask, T value, int from, bool valid,
+                         Location place) {
   const Visit visit(mask, operation, place, value);
   if (!valid) return value;
   if (!(mask >> from & 1))
-    kernel_fails(cudaErrorLaunchFailure, "%s at %s:%u: lane %d reads lane %d, which is not in mask %08x", operation,
-                 place.file_name(), place.line(), current->lane, from, mask);
+    kernel_fails(cudaErrorLaunchFailure, "%s at %s:%u: lane %d reads lane %d, which is not in mask %08x",
+                 operation, place.file_name(), place.line(), current->lane, from, mask);
   return visit.brought_by<T>(from);
 }
 
@@ -58,7 +61,8 @@ RMOE_UNCHECKED inline unsigned ballot(const char* operation, unsigned mask, bool
 template <class T>
 T __shfl_sync(unsigned mask, T value, int from, int width = 32, RMOE_HERE) {
   const int lane = rmoe::emulator::current->lane;
-  return rmoe::emulator::shuffle("__shfl_sync", mask, value, (lane & ~(width - 1)) | (from & (width - 1)), true, place);
+  return rmoe::emulator::shuffle("__shfl_sync", mask, value, (lane & ~(width - 1)) | (from & (width - 1)),
+                                 true, place);
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, RMOE_HERE) {
@@ -92,21 +96,25 @@ RMOE_UNCHECKED inline unsigned __match_any_sync(unsigned mask, unsigned value, R
   return same;
 }
 
-// ---- atomics: real ones, because blocks run on several host threads --------------------------------------------------
+// ---- atomics: real ones, because blocks run on several host threads
+// --------------------------------------------------
 namespace rmoe::emulator {
 
 template <class T, class Change>
 RMOE_UNCHECKED T atomic(T* address, Change change) {
-  using Word = std::conditional_t<sizeof(T) == 2, uint16_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>;
+  using Word =
+      std::conditional_t<sizeof(T) == 2, uint16_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>;
   if (reinterpret_cast<uintptr_t>(address) % sizeof(T))
-    kernel_fails(cudaErrorMisalignedAddress, "atomic on the misaligned address %p", static_cast<void*>(address));
+    kernel_fails(cudaErrorMisalignedAddress, "atomic on the misaligned address %p",
+                 static_cast<void*>(address));
   note_atomic(address, sizeof(T));
   Word* word = reinterpret_cast<Word*>(address);
   Word seen = __atomic_load_n(word, __ATOMIC_RELAXED);
   for (;;) {
     const T old = std::bit_cast<T>(seen);
     const Word wanted = std::bit_cast<Word>(static_cast<T>(change(old)));
-    if (__atomic_compare_exchange_n(word, &seen, wanted, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) return old;
+    if (__atomic_compare_exchange_n(word, &seen, wanted, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+      return old;
   }
 }
 
@@ -133,7 +141,8 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
   return rmoe::emulator::atomic(address, [=](T old) { return old == expected ? value : old; });
 }
 
-// ---- arithmetic: as accurate as libm, which the real ones are not ---------------------------------------------------
+// ---- arithmetic: as accurate as libm, which the real ones are not
+// ---------------------------------------------------
 template <class T>
 T __ldg(const T* address) {
   return *address;
@@ -156,14 +165,10 @@ inline int __ffs(int x) { return x ? std::countr_zero(static_cast<unsigned>(x)) 
 inline unsigned __umulhi(unsigned x, unsigned y) { return static_cast<unsigned>(uint64_t{x} * y >> 32); }
 
 template <class T>
-  requires std::is_arithmetic_v<T>
-constexpr T min(T a, T b) {
-  return b < a ? b : a;
-}
+requires std::is_arithmetic_v<T>
+constexpr T min(T a, T b) { return b < a ? b : a; }
 template <class T>
-  requires std::is_arithmetic_v<T>
-constexpr T max(T a, T b) {
-  return a < b ? b : a;
-}
+requires std::is_arithmetic_v<T>
+constexpr T max(T a, T b) { return a < b ? b : a; }
 
 #undef RMOE_HERE

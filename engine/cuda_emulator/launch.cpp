@@ -142,21 +142,24 @@ extern "C" {
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize)
-    return report(cudaErrorNotSupported, "cudaFuncSetAttribute: attribute " + std::to_string(attribute) +
-                                             " is not emulated");
+    return report(cudaErrorNotSupported,
+                  "cudaFuncSetAttribute: attribute " + std::to_string(attribute) + " is not emulated");
   if (value < 0 || static_cast<size_t>(value) > shared_memory_limit())
-    return report(cudaErrorInvalidValue, "cudaFuncSetAttribute: " + std::to_string(value) +
-                                             " bytes of shared memory, a block of this architecture has at most " +
-                                             std::to_string(shared_memory_limit()));
+    return report(cudaErrorInvalidValue,
+                  "cudaFuncSetAttribute: " + std::to_string(value) +
+                      " bytes of shared memory, a block of this architecture has at most " +
+                      std::to_string(shared_memory_limit()));
   std::lock_guard lock(limits_mutex);
   dynamic_limits()[kernel] = static_cast<size_t>(value);
   return cudaSuccess;
 }
 
 /// By threads and shared memory only: the emulator knows nothing of registers.
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int threads, size_t dynamic_bytes) {
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int threads,
+                                                          size_t dynamic_bytes) {
   constexpr int kThreads = 2048, kBlocks = 32, kReserved = 1 << 10;
-  if (threads <= 0 || threads > kMaxThreads) return report(cudaErrorInvalidValue, "occupancy: threads per block");
+  if (threads <= 0 || threads > kMaxThreads)
+    return report(cudaErrorInvalidValue, "occupancy: threads per block");
   const size_t shared = shared_memory_limit() + kReserved;
   const int by_threads = kThreads / ((threads + kWarpSize - 1) / kWarpSize * kWarpSize);
   *blocks = std::min({by_threads, static_cast<int>(shared / (dynamic_bytes + kReserved)), kBlocks});

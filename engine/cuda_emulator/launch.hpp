@@ -32,7 +32,8 @@ void enqueue_launch(Launch launch, cudaStream_t stream, const PointerArgument* p
 namespace detail {
 
 template <class... P, size_t... I>
-RMOE_UNCHECKED void call_kernel(void (*kernel)(P...), const std::tuple<P...>& arguments, std::index_sequence<I...>) {
+RMOE_UNCHECKED void call_kernel(void (*kernel)(P...), const std::tuple<P...>& arguments,
+                                std::index_sequence<I...>) {
   kernel(std::get<I>(arguments)...);
 }
 
@@ -51,8 +52,8 @@ int find_pointers(const std::tuple<P...>& arguments, PointerArgument* found, std
 }  // namespace detail
 
 template <class... P, class... A>
-void launch(const char* name, Location place, void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamic_bytes,
-            cudaStream_t stream, A&&... arguments) {
+void launch(const char* name, Location place, void (*kernel)(P...), dim3 grid, dim3 block,
+            size_t dynamic_bytes, cudaStream_t stream, A&&... arguments) {
   static_assert(sizeof...(P) == sizeof...(A), "wrong number of kernel arguments");
   static_assert((std::is_trivially_copyable_v<P> && ...), "kernel arguments are copied as bytes");
   using Arguments = std::tuple<P...>;

@@ -1,5 +1,6 @@
-// The memory calls of the CUDA runtime, strict about where pointers point. A copy from or to pageable host memory makes
-// the host wait, as it does on a GPU; from and to pinned memory it happens when the stream gets there.
+// The memory calls of the CUDA runtime, strict about where pointers point. A copy from or to pageable host
+// memory makes the host wait, as it does on a GPU; from and to pinned memory it happens when the stream gets
+// there.
 #include "engine/cuda_emulator/checker.hpp"
 #include "engine/cuda_emulator/device.hpp"
 #include "engine/cuda_emulator/emulator.hpp"
@@ -12,21 +13,26 @@
 namespace rmoe::emulator {
 namespace {
 
-bool range_fits(const void* pointer, size_t bytes) { return !is_device(pointer) || in_device_memory(pointer, bytes); }
+bool range_fits(const void* pointer, size_t bytes) {
+  return !is_device(pointer) || in_device_memory(pointer, bytes);
+}
 
 cudaError_t check_copy(const void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   const bool wants_device_to = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool wants_device_from = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (kind != cudaMemcpyDefault && (is_device(to) != wants_device_to || is_device(from) != wants_device_from))
-    return report(cudaErrorInvalidMemcpyDirection, "copy kind " + std::to_string(kind) + " from " + describe(from) +
-                                                       " to " + describe(to));
+    return report(cudaErrorInvalidMemcpyDirection,
+                  "copy kind " + std::to_string(kind) + " from " + describe(from) + " to " + describe(to));
   if (!range_fits(to, bytes) || !range_fits(from, bytes))
-    return report(cudaErrorInvalidValue, "copy of " + std::to_string(bytes) + " bytes leaves the allocation of its " +
+    return report(cudaErrorInvalidValue, "copy of " + std::to_string(bytes) +
+                                             " bytes leaves the allocation of its " +
                                              (range_fits(to, bytes) ? "source" : "destination"));
   return cudaSuccess;
 }
 
-bool pageable(const void* pointer) { return !is_device(pointer) && !is_pinned(reinterpret_cast<uintptr_t>(pointer)); }
+bool pageable(const void* pointer) {
+  return !is_device(pointer) && !is_pinned(reinterpret_cast<uintptr_t>(pointer));
+}
 
 void copy(void* to, const void* from, size_t bytes) {
   if (!range_fits(to, bytes) || !range_fits(from, bytes))
@@ -80,9 +86,11 @@ cudaError_t cudaFreeHost(void* memory) {
   return sticky;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
   const cudaError_t error = enqueue_copy(to, from, bytes, kind, stream);
-  if (error == cudaSuccess && bytes && (pageable(to) || pageable(from))) return current_device().wait_for_stream(stream);
+  if (error == cudaSuccess && bytes && (pageable(to) || pageable(from)))
+    return current_device().wait_for_stream(stream);
   return error;
 }
 
@@ -93,9 +101,10 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
 
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
   if (!in_device_memory(memory, bytes))
-    return report(cudaErrorInvalidValue, "memset of " + std::to_string(bytes) + " bytes at " + describe(memory) +
-                                             " leaves its allocation");
-  if (!current_device().knows(stream)) return report(cudaErrorInvalidResourceHandle, "memset: no such stream");
+    return report(cudaErrorInvalidValue, "memset of " + std::to_string(bytes) + " bytes at " +
+                                             describe(memory) + " leaves its allocation");
+  if (!current_device().knows(stream))
+    return report(cudaErrorInvalidResourceHandle, "memset: no such stream");
   current_device().enqueue(stream, [=] {
     std::memset(memory, value, bytes);
     checker::device_written(memory, bytes);
@@ -103,7 +112,9 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
   return current_device().sticky_error();
 }
 
-cudaError_t cudaMemset(void* memory, int value, size_t bytes) { return cudaMemsetAsync(memory, value, bytes, nullptr); }
+cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
+  return cudaMemsetAsync(memory, value, bytes, nullptr);
+}
 
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   *total_bytes = static_cast<size_t>(options().memory_mb) << 20;

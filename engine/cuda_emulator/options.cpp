@@ -46,11 +46,13 @@ int multiprocessors() {
 size_t shared_memory_limit() { return (options().architecture >= 90 ? size_t{227} : size_t{163}) << 10; }
 
 Counters counters() {
-  return {counted.launches, counted.blocks, counted.threads, counted.host_synchronizations, counted.allocations};
+  return {counted.launches, counted.blocks, counted.threads, counted.host_synchronizations,
+          counted.allocations};
 }
 
 void reset_counters() {
-  counted.launches = counted.blocks = counted.threads = counted.host_synchronizations = counted.allocations = 0;
+  counted.launches = counted.blocks = counted.threads = counted.host_synchronizations = counted.allocations =
+      0;
 }
 
 void count_launch(uint64_t blocks, uint64_t threads) {

@@ -19,7 +19,8 @@ namespace {
 constexpr size_t kGuardBytes = 64;  // between shared variables
 
 void* map_memory(size_t bytes) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   return memory;
 }
@@ -73,7 +74,8 @@ void Runner::prepare_threads() {
   }
   std::iota(order, order + block.threads, 0);
   if (options().seed)
-    for (int i = block.threads - 1; i > 0; i--) std::swap(order[i], order[random() % static_cast<uint64_t>(i + 1)]);
+    for (int i = block.threads - 1; i > 0; i--)
+      std::swap(order[i], order[random() % static_cast<uint64_t>(i + 1)]);
   begun = ring_head = ring_count = 0;
 }
 
@@ -123,16 +125,19 @@ void* shared_variable(const void* key, size_t bytes, size_t alignment, Location 
     if (variable.key == key) return variable.address;
   r.static_bytes += bytes;
   if (r.static_bytes > kStaticLimit)
-    kernel_fails(cudaErrorInvalidConfiguration, "static shared memory: %zu bytes, at most %zu may be had, at %s:%u",
-                 r.static_bytes, kStaticLimit, place.file_name(), place.line());
+    kernel_fails(cudaErrorInvalidConfiguration,
+                 "static shared memory: %zu bytes, at most %zu may be had, at %s:%u", r.static_bytes,
+                 kStaticLimit, place.file_name(), place.line());
   const size_t total = r.launch->dynamic_bytes + r.static_bytes, limit = shared_memory_limit();
   if (total > limit)
-    kernel_fails(cudaErrorInvalidConfiguration, "shared memory of the block: %zu bytes, at most %zu may be had, at %s:%u",
-                 total, limit, place.file_name(), place.line());
+    kernel_fails(cudaErrorInvalidConfiguration,
+                 "shared memory of the block: %zu bytes, at most %zu may be had, at %s:%u", total, limit,
+                 place.file_name(), place.line());
   char* address = r.arena + (r.arena_used + kGuardBytes + alignment - 1) / alignment * alignment;
   r.arena_used = static_cast<size_t>(address - r.arena) + bytes;
   if (r.arena_used > kArenaBytes)
-    kernel_fails(cudaErrorInvalidConfiguration, "too many shared variables, at %s:%u", place.file_name(), place.line());
+    kernel_fails(cudaErrorInvalidConfiguration, "too many shared variables, at %s:%u", place.file_name(),
+                 place.line());
   unpoison(address, bytes);
   checker::shared_allocated(address, bytes);
   r.variables.push_back({key, address});

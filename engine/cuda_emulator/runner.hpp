@@ -6,8 +6,8 @@
 #include "engine/cuda_emulator/launch.hpp"
 
 #include <atomic>
-#include <string>
 #include <deque>
+#include <string>
 #include <vector>
 
 namespace rmoe::emulator {
@@ -15,8 +15,8 @@ namespace rmoe::emulator {
 inline constexpr size_t kArenaBytes = 256 << 10;  // of shared memory, guard bands included
 inline constexpr size_t kStaticLimit = 48 << 10;
 
-/// Everything one host thread needs to execute a block. `shown` is one mapping: kernels read and write it through
-/// inlined intrinsics, and the checker must know it from host memory that they have no business with.
+/// Everything one host thread needs to execute a block. `shown` is one mapping: kernels read and write it
+/// through inlined intrinsics, and the checker must know it from host memory that they have no business with.
 struct Runner {
   struct Shown {
     Block block;
@@ -40,7 +40,7 @@ struct Runner {
   Fiber host;
   std::deque<Fiber> fibers;
   std::vector<int> idle_fibers;
-  int fiber = -1;             // the running one; -1: the host's stack
+  int fiber = -1;              // the running one; -1: the host's stack
   Thread* starting = nullptr;  // what a restarted fiber begins with
 
   // Runnable threads: those not begun, from `order`, and those woken, in a ring.

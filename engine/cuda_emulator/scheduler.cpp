@@ -1,5 +1,5 @@
-// Threads of a block are fibers of one host thread; they change places where a thread must wait, and only there. A
-// thread that never waits costs no switch: the same fiber goes on with the next thread.
+// Threads of a block are fibers of one host thread; they change places where a thread must wait, and only
+// there. A thread that never waits costs no switch: the same fiber goes on with the next thread.
 #include "engine/cuda_emulator/checker.hpp"
 #include "engine/cuda_emulator/emulator.hpp"
 #include "engine/cuda_emulator/runner.hpp"
@@ -97,8 +97,8 @@ void hand_over(Runner& r, Thread* next) {
   }
   std::string text;
   for (const auto& [where, group] : groups)
-    text += "; " + std::to_string(group.threads) + " threads (first: " + std::to_string(group.first) + ") wait in " +
-            where;
+    text += "; " + std::to_string(group.threads) + " threads (first: " + std::to_string(group.first) +
+            ") wait in " + where;
   kernel_fails(cudaErrorLaunchFailure, "deadlock: %d threads exited%s", exited, text.c_str());
 }
 
@@ -137,8 +137,10 @@ void arrive(const char* barrier, Location place) {
     b.barrier = barrier;
     b.barrier_place = place;
   } else if (b.barrier != barrier || !same_place(b.barrier_place, place)) {
-    kernel_fails(cudaErrorLaunchFailure, "divergent barrier: this thread is at %s %s:%u, others wait at %s %s:%u", barrier,
-                 place.file_name(), place.line(), b.barrier, b.barrier_place.file_name(), b.barrier_place.line());
+    kernel_fails(cudaErrorLaunchFailure,
+                 "divergent barrier: this thread is at %s %s:%u, others wait at %s %s:%u", barrier,
+                 place.file_name(), place.line(), b.barrier, b.barrier_place.file_name(),
+                 b.barrier_place.line());
   }
   if (++b.arrived < b.live) return wait_in(r, barrier, place);
   release_barrier(r);
@@ -180,8 +182,8 @@ void exit_thread(Runner& r, Thread& thread) {
   b.live--;
   for (const MeetingPlace& place : thread.warp->places)
     if (place.arrived && place.mask >> thread.lane & 1)
-      kernel_fails(cudaErrorLaunchFailure, "lane %d exited while lanes %08x wait for it in %s at %s:%u", thread.lane,
-                   place.arrived, place.operation, place.place.file_name(), place.place.line());
+      kernel_fails(cudaErrorLaunchFailure, "lane %d exited while lanes %08x wait for it in %s at %s:%u",
+                   thread.lane, place.arrived, place.operation, place.place.file_name(), place.place.line());
   if (b.arrived && b.arrived == b.live) release_barrier(r);
 }
 
@@ -239,8 +241,8 @@ void kernel_fails(cudaError_t code, const char* format, ...) {
   Runner& r = runner();
   const uint3 b = r.block.index, t = current->index;
   char where[256];
-  snprintf(where, sizeof where, "; block (%u,%u,%u) thread (%u,%u,%u) of %s launched at %s:%u", b.x, b.y, b.z, t.x, t.y,
-           t.z, r.launch->name, r.launch->place.file_name(), r.launch->place.line());
+  snprintf(where, sizeof where, "; block (%u,%u,%u) thread (%u,%u,%u) of %s launched at %s:%u", b.x, b.y, b.z,
+           t.x, t.y, t.z, r.launch->name, r.launch->place.file_name(), r.launch->place.line());
   r.error = code;
   r.message = std::string(text) + where;
   switch_to(r, -1);
@@ -258,18 +260,19 @@ int block_vote(Vote vote, int predicate, Location place) {
   return b.result[b.generation & 1][static_cast<int>(vote)];
 }
 
-MeetingPlace& enter_meeting(uint32_t mask, const char* operation, Location place, const void* payload, size_t bytes,
-                            void (*combine)(Meeting&, uint32_t), unsigned* buffer) {
+MeetingPlace& enter_meeting(uint32_t mask, const char* operation, Location place, const void* payload,
+                            size_t bytes, void (*combine)(Meeting&, uint32_t), unsigned* buffer) {
   Thread* self = current;
   check_mask(*self, mask, operation, place);
-  MeetingPlace& p = self->warp->places[0].mask == mask ? self->warp->places[0]
-                                                       : find_place(*self->warp, mask, operation);
+  MeetingPlace& p =
+      self->warp->places[0].mask == mask ? self->warp->places[0] : find_place(*self->warp, mask, operation);
   if (!p.arrived) {
     p.operation = operation;
     p.place = place;
   } else if (p.operation != operation || !same_place(p.place, place)) {
-    kernel_fails(cudaErrorLaunchFailure, "divergent warp: lane %d is in %s at %s:%u, lanes %08x wait in %s at %s:%u",
-                 self->lane, operation, place.file_name(), place.line(), p.arrived, p.operation, p.place.file_name(),
+    kernel_fails(cudaErrorLaunchFailure,
+                 "divergent warp: lane %d is in %s at %s:%u, lanes %08x wait in %s at %s:%u", self->lane,
+                 operation, place.file_name(), place.line(), p.arrived, p.operation, p.place.file_name(),
                  p.place.line());
   }
   *buffer = p.generation & 1;

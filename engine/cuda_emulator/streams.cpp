@@ -19,7 +19,9 @@ struct Event {
 
 Event& event_of(cudaEvent_t event) { return *reinterpret_cast<Event*>(event); }
 
-cudaError_t no_stream(const char* call) { return report(cudaErrorInvalidResourceHandle, std::string(call) + ": no such stream"); }
+cudaError_t no_stream(const char* call) {
+  return report(cudaErrorInvalidResourceHandle, std::string(call) + ": no such stream");
+}
 
 }  // namespace
 }  // namespace rmoe::emulator
@@ -32,7 +34,9 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   *stream = current_device().create_stream(!(flags & cudaStreamNonBlocking));
   return cudaSuccess;
 }
-cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
+}
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) {
   return cudaStreamCreateWithFlags(stream, flags);
 }
@@ -45,7 +49,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return current_device().destroy_stream(stream) ? cudaSuccess : no_stream("cudaStreamDestroy");
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return current_device().knows(stream) ? current_device().wait_for_stream(stream) : no_stream("cudaStreamSynchronize");
+  return current_device().knows(stream) ? current_device().wait_for_stream(stream)
+                                        : no_stream("cudaStreamSynchronize");
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   if (!current_device().knows(stream)) return no_stream("cudaStreamQuery");
@@ -53,7 +58,8 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (!current_device().knows(stream)) return no_stream("cudaStreamWaitEvent");
-  if (event_of(event).recorded) current_device().enqueue(stream, Operation{{}, {event_of(event).ticket}, false});
+  if (event_of(event).recorded)
+    current_device().enqueue(stream, Operation{{}, {event_of(event).ticket}, false});
   return cudaSuccess;
 }
 
@@ -98,7 +104,8 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaSetDevice(int ordinal) {
   if (ordinal < 0 || ordinal >= options().devices)
-    return report(cudaErrorInvalidDevice, "device " + std::to_string(ordinal) + " of " + std::to_string(options().devices));
+    return report(cudaErrorInvalidDevice,
+                  "device " + std::to_string(ordinal) + " of " + std::to_string(options().devices));
   set_current_ordinal(ordinal);
   return cudaSuccess;
 }
@@ -142,7 +149,8 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
       *value = options().architecture % 10;
       return cudaSuccess;
     default:
-      return report(cudaErrorNotSupported, "device attribute " + std::to_string(attribute) + " is not emulated");
+      return report(cudaErrorNotSupported,
+                    "device attribute " + std::to_string(attribute) + " is not emulated");
   }
 }
 

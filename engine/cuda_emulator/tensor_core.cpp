@@ -55,7 +55,8 @@ void load(Meeting& meeting, uint32_t) {
     }
     for (int lane = 0; lane < kWarpSize; lane++) {
       const int g = lane / 4, t = lane % 4 * 2;
-      const uint32_t low = kTransposed ? tile[t][g] : tile[g][t], high = kTransposed ? tile[t + 1][g] : tile[g][t + 1];
+      const uint32_t low = kTransposed ? tile[t][g] : tile[g][t],
+                     high = kTransposed ? tile[t + 1][g] : tile[g][t + 1];
       meeting.out[lane].words[m] = low | high << 16;
     }
   }
@@ -82,8 +83,8 @@ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
 void load_matrices(uint32_t* result, int count, bool transposed, const void* row, Location place) {
   if (current->lane < 8 * count) {  // the others' addresses are not used
     if (reinterpret_cast<uintptr_t>(row) % 16)
-      kernel_fails(cudaErrorMisalignedAddress, "ldmatrix: row address %p is not a multiple of 16, at %s:%u", row,
-                   place.file_name(), place.line());
+      kernel_fails(cudaErrorMisalignedAddress, "ldmatrix: row address %p is not a multiple of 16, at %s:%u",
+                   row, place.file_name(), place.line());
     note_read(row, 16);
   }
   const Visit visit(kFullMask, transposed ? kLoadTransposed : kLoad, place, row, loader(count, transposed));

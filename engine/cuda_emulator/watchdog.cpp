@@ -28,7 +28,8 @@ Watched& watched() {
 /// Runs on the stack of the thread that takes too long, between two of its instructions.
 void interrupted(int) {
   if (current && runner().began_ns.load() != 0)
-    kernel_fails(cudaErrorLaunchTimeout, "watchdog: the block did not end within %.1f s; it spins or works too long",
+    kernel_fails(cudaErrorLaunchTimeout,
+                 "watchdog: the block did not end within %.1f s; it spins or works too long",
                  options().watchdog_s);
 }
 

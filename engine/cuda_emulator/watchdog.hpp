@@ -1,5 +1,5 @@
-// Ends kernels that never end: a thread that spins until another one does something waits forever here, as it may on a
-// GPU.
+// Ends kernels that never end: a thread that spins until another one does something waits forever here, as it
+// may on a GPU.
 #pragma once
 
 namespace rmoe::emulator {

@@ -1,4 +1,5 @@
-// What instrumented kernels let the emulator find. These run only where kernels are instrumented (tests/main.cpp).
+// What instrumented kernels let the emulator find. These run only where kernels are instrumented
+// (tests/main.cpp).
 #include "engine/cuda_emulator/tests/device.hpp"
 #include "engine/cuda_emulator/tests/kernels.hpp"
 
@@ -75,7 +76,8 @@ TEST_CASE("checker: without a fence the last block may not read what others left
   Array<float> sum(1), partial(8);
   for_seeds([&] {
     Array<unsigned> done(1, 0u);
-    CHECK(has(error_of([&] { total_without_fence(sum, partial, done, nullptr); }), "data race, read after write"));
+    CHECK(has(error_of([&] { total_without_fence(sum, partial, done, nullptr); }),
+              "data race, read after write"));
   });
 }
 

@@ -5,7 +5,6 @@
 #include "engine/cuda_emulator/emulator.hpp"
 
 #include <cuda_runtime_api.h>
-
 #include <functional>
 #include <string>
 #include <vector>
@@ -63,6 +62,8 @@ inline std::string error_of(const std::function<void()>& body) {
   return message;
 }
 
-inline bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+inline bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace rmoe::cuda::test

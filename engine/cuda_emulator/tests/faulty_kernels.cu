@@ -130,7 +130,9 @@ __global__ void pointer_in_struct_kernel(Buffers buffers) { buffers.x[threadIdx.
 
 }  // namespace
 
-void divergent_barrier(int* x, cudaStream_t stream) { LAUNCH(divergent_barrier_kernel, 1, 128, 0, stream, x); }
+void divergent_barrier(int* x, cudaStream_t stream) {
+  LAUNCH(divergent_barrier_kernel, 1, 128, 0, stream, x);
+}
 void deadlock(int* x, cudaStream_t stream) { LAUNCH(deadlock_kernel, 1, 64, 0, stream, x); }
 void exited_lane(float* x, cudaStream_t stream) { LAUNCH(exited_lane_kernel, 1, 64, 0, stream, x); }
 void divergent_warp(float* x, cudaStream_t stream) { LAUNCH(divergent_warp_kernel, 1, 32, 0, stream, x); }
@@ -147,8 +149,12 @@ void block_shared(int* x, int dynamic_bytes, cudaStream_t stream) {
 void misaligned_copy(float* x, int offset, cudaStream_t stream) {
   LAUNCH(misaligned_copy_kernel, 1, 1, 64, stream, x, offset);
 }
-void misaligned_fragment(float* x, cudaStream_t stream) { LAUNCH(misaligned_fragment_kernel, 1, 32, 1024, stream, x); }
-void copy_outside_shared(float* x, cudaStream_t stream) { LAUNCH(copy_outside_shared_kernel, 1, 1, 64, stream, x); }
+void misaligned_fragment(float* x, cudaStream_t stream) {
+  LAUNCH(misaligned_fragment_kernel, 1, 32, 1024, stream, x);
+}
+void copy_outside_shared(float* x, cudaStream_t stream) {
+  LAUNCH(copy_outside_shared_kernel, 1, 1, 64, stream, x);
+}
 void write_at(int* x, int index, cudaStream_t stream) { LAUNCH(write_at_kernel, 1, 1, 0, stream, x, index); }
 void shared_write_at(int* x, int index, cudaStream_t stream) {
   LAUNCH(shared_write_at_kernel, 1, 32, 0, stream, x, index);
@@ -179,7 +185,9 @@ void pointer_in_struct(Buffers buffers, cudaStream_t stream) {
 #ifdef __CUDACC__
 void static_shared(int*, cudaStream_t) {}
 #else
-void static_shared(int* x, cudaStream_t stream) { LAUNCH((static_shared_kernel<50176>), 1, 32, 0, stream, x); }
+void static_shared(int* x, cudaStream_t stream) {
+  LAUNCH((static_shared_kernel<50176>), 1, 32, 0, stream, x);
+}
 #endif
 
 }  // namespace rmoe::cuda::test

@@ -1,8 +1,7 @@
-#include "engine/cuda_emulator/tests/kernels.hpp"
-
 #include "engine/cuda/check.hpp"
 #include "engine/cuda/ptx.cuh"
 #include "engine/cuda/warp.cuh"
+#include "engine/cuda_emulator/tests/kernels.hpp"
 
 namespace rmoe::cuda::test {
 namespace {
@@ -40,9 +39,11 @@ __global__ void total_kernel(float* sum, float* partial, unsigned* done, const f
   if (threadIdx.x == 0) *sum = mine;
 }
 
-// ---- matrix product ------------------------------------------------------------------------------------------------
-// A block of eight warps computes a 128 x 128 tile, k by 32, through three stages of shared memory. A row of a stage
-// holds four chunks of 16 bytes; the exclusive-or keeps the eight rows that ldmatrix reads at once in different banks.
+// ---- matrix product
+// ------------------------------------------------------------------------------------------------ A block of
+// eight warps computes a 128 x 128 tile, k by 32, through three stages of shared memory. A row of a stage
+// holds four chunks of 16 bytes; the exclusive-or keeps the eight rows that ldmatrix reads at once in
+// different banks.
 
 constexpr int kTile = 128, kDepth = 32, kStages = 3, kStage = 2 * kTile * kDepth;  // elements of a and b
 constexpr int kStageBytes = kStages * kStage * 2;
@@ -59,12 +60,13 @@ DEVICE void load_operand(bf16* stage, const bf16* x, int first_row, int rows, in
 }
 
 template <Bug kBug>
-DEVICE void multiply_stage(float (&sums)[4][4][4], const bf16* a, const bf16* b, int first_row, int first_column) {
+DEVICE void multiply_stage(float (&sums)[4][4][4], const bf16* a, const bf16* b, int first_row,
+                           int first_column) {
   const int lane = threadIdx.x % kLanes;
   UNROLL for (int step = 0; step < kDepth / 16; step++) {
     uint32_t fa[4][4], fb[2][4];
     UNROLL for (int i = 0; i < 4; i++)
-      ptx::ldmatrix_x4(fa[i], a + chunk_offset(first_row + i * 16 + lane % 16, step * 2 + lane / 16));
+        ptx::ldmatrix_x4(fa[i], a + chunk_offset(first_row + i * 16 + lane % 16, step * 2 + lane / 16));
     UNROLL for (int j = 0; j < 2; j++) {
       const int row = first_column + j * 16 + lane % 8 + lane / 16 * 8;
       ptx::ldmatrix_x4(fb[j], b + chunk_offset(row, step * 2 + lane / 8 % 2));
@@ -80,7 +82,8 @@ DEVICE void multiply_stage(float (&sums)[4][4][4], const bf16* a, const bf16* b,
 template <Bug kBug>
 DEVICE void store_tile(bf16* c, const float (&sums)[4][4][4], int first_row, int first_column, int m, int n) {
   const int lane = threadIdx.x % kLanes;
-  UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 4; j++) UNROLL for (int half = 0; half < 2; half++) {
+  UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 4; j++)
+      UNROLL for (int half = 0; half < 2; half++) {
     const int row = first_row + i * 16 + lane / 4 + half * 8, column = first_column + j * 8 + lane % 4 * 2;
     const bool inside = row < m + (kBug == Bug::wrong_tail ? 1 : 0) && column < n;
     if (inside)
@@ -90,8 +93,8 @@ DEVICE void store_tile(bf16* c, const float (&sums)[4][4][4], int first_row, int
 }
 
 template <Bug kBug>
-__global__ void __launch_bounds__(kThreads) matrix_product_kernel(bf16* c, const bf16* a, const bf16* b, int m, int n,
-                                                                  int k) {
+__global__ void __launch_bounds__(kThreads)
+    matrix_product_kernel(bf16* c, const bf16* a, const bf16* b, int m, int n, int k) {
   DYN_SHARED(bf16, stages);
   const int warp = threadIdx.x / kLanes, warp_row = warp / 4 * 64, warp_column = warp % 4 * 32;
   const int tiles_n = (n + kTile - 1) / kTile, tiles = (m + kTile - 1) / kTile * tiles_n, steps = k / kDepth;
@@ -128,11 +131,12 @@ void launch_product(bf16* c, const bf16* a, const bf16* b, int m, int n, int k, 
   CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(&matrix_product_kernel<kBug>),
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, kStageBytes));
   const int tiles = (m + kTile - 1) / kTile * ((n + kTile - 1) / kTile);
-  LAUNCH((matrix_product_kernel<kBug>), min(tiles, 2 * multiprocessors), kThreads, kStageBytes, stream, c, a, b, m, n,
-         k);
+  LAUNCH((matrix_product_kernel<kBug>), min(tiles, 2 * multiprocessors), kThreads, kStageBytes, stream, c, a,
+         b, m, n, k);
 }
 
-// ---- layouts and speed -----------------------------------------------------------------------------------------------
+// ---- layouts and speed
+// -----------------------------------------------------------------------------------------------
 
 __global__ void fragments_kernel(uint32_t* registers, bool transposed) {
   SHARED(uint16_t[32 * 8], tile);
@@ -189,11 +193,13 @@ void vector_add(float* z, const float* x, const float* y, int n, cudaStream_t st
 void row_sums(float* sums, const float* x, int rows, int columns, cudaStream_t stream) {
   LAUNCH(row_sums_kernel, rows, kThreads, 0, stream, sums, x, columns);
 }
-void total(float* sum, float* partial, unsigned* done, const float* x, int n, int blocks, cudaStream_t stream) {
+void total(float* sum, float* partial, unsigned* done, const float* x, int n, int blocks,
+           cudaStream_t stream) {
   LAUNCH(total_kernel, blocks, kThreads, 0, stream, sum, partial, done, x, n);
 }
 
-void matrix_product(bf16* c, const bf16* a, const bf16* b, int m, int n, int k, Bug bug, cudaStream_t stream) {
+void matrix_product(bf16* c, const bf16* a, const bf16* b, int m, int n, int k, Bug bug,
+                    cudaStream_t stream) {
   switch (bug) {
     case Bug::none:
       return launch_product<Bug::none>(c, a, b, m, n, k, stream);
@@ -222,6 +228,8 @@ void many_barriers(float* x, int blocks, int threads, int n, cudaStream_t stream
 void many_shuffles(float* x, int blocks, int threads, int n, cudaStream_t stream) {
   LAUNCH(shuffles_kernel, blocks, threads, 0, stream, x, n);
 }
-void many_products(float* x, int n, cudaStream_t stream) { LAUNCH(products_kernel, 1, kLanes, 0, stream, x, n); }
+void many_products(float* x, int n, cudaStream_t stream) {
+  LAUNCH(products_kernel, 1, kLanes, 0, stream, x, n);
+}
 
 }  // namespace rmoe::cuda::test

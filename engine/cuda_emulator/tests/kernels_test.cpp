@@ -14,7 +14,8 @@ using bf16 = __nv_bfloat16;
 
 std::vector<float> pattern(size_t n, int period) {
   std::vector<float> values(n);
-  for (size_t i = 0; i < n; i++) values[i] = static_cast<float>(static_cast<int>(i * 7 % static_cast<size_t>(period)) - 5);
+  for (size_t i = 0; i < n; i++)
+    values[i] = static_cast<float>(static_cast<int>(i * 7 % static_cast<size_t>(period)) - 5);
   return values;
 }
 
@@ -65,7 +66,8 @@ TEST_CASE("sums over blocks") {
     row_sums(sums, x, rows, columns, nullptr);
     const auto got = sums.values();
     for (int r = 0; r < rows; r++)
-      CHECK(got[r] == std::accumulate(values.begin() + r * columns, values.begin() + (r + 1) * columns, 0.0f));
+      CHECK(got[r] ==
+            std::accumulate(values.begin() + r * columns, values.begin() + (r + 1) * columns, 0.0f));
   });
 }
 

@@ -87,8 +87,10 @@ TEST_CASE("a block's shared memory ends at 163 KiB, on sm_90 at 227 KiB") {
     emulator::options().architecture = architecture;
     const int limit = (architecture == 80 ? 163 : 227) << 10;
     CHECK(error_of([&] { block_shared(x, limit - kStatic, nullptr); }) == "");
-    CHECK(has(error_of([&] { block_shared(x, limit - kStatic + 1, nullptr); }), "shared memory of the block"));
-    CHECK(cudaFuncSetAttribute(&x, cudaFuncAttributeMaxDynamicSharedMemorySize, limit + 1) == cudaErrorInvalidValue);
+    CHECK(
+        has(error_of([&] { block_shared(x, limit - kStatic + 1, nullptr); }), "shared memory of the block"));
+    CHECK(cudaFuncSetAttribute(&x, cudaFuncAttributeMaxDynamicSharedMemorySize, limit + 1) ==
+          cudaErrorInvalidValue);
     cudaGetLastError();
   }
 }
@@ -123,7 +125,8 @@ TEST_CASE("a host pointer or a freed one among a kernel's arguments") {
   float* freed = nullptr;
   CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&freed), 128));
   CUDA_CHECK(cudaFree(freed));
-  CHECK(has(error_of([&] { copy_values(freed, y, 32, nullptr); }), "argument 1 is a pointer to freed device memory"));
+  CHECK(has(error_of([&] { copy_values(freed, y, 32, nullptr); }),
+            "argument 1 is a pointer to freed device memory"));
 }
 
 TEST_CASE("a write behind an allocation damages its guard band") {
