@@ -19,7 +19,7 @@ namespace rmoe::emulator {
 using Location = std::source_location;
 
 inline constexpr int kWarpSize = 32;
-inline constexpr int kMaxThreads = 1024;
+inline constexpr unsigned kMaxThreads = 1024;
 inline constexpr int kMaxMeetings = 8;  // different masks of one warp in use at a time
 
 /// What one lane brings to a collective operation of its warp, or takes from it.

@@ -158,7 +158,7 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int threads,
                                                           size_t dynamic_bytes) {
   constexpr int kThreads = 2048, kBlocks = 32, kReserved = 1 << 10;
-  if (threads <= 0 || threads > kMaxThreads)
+  if (threads <= 0 || static_cast<unsigned>(threads) > kMaxThreads)
     return report(cudaErrorInvalidValue, "occupancy: threads per block");
   const size_t shared = shared_memory_limit() + kReserved;
   const int by_threads = kThreads / ((threads + kWarpSize - 1) / kWarpSize * kWarpSize);

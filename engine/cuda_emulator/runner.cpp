@@ -37,10 +37,12 @@ Runner::Runner()
   watch(*this);
 }
 
+thread_local Runner* this_runner __attribute__((tls_model("initial-exec"))) = nullptr;
+
 /// Never destroyed: the watchdog may look at it while the program ends.
-Runner& runner() {
-  thread_local Runner* mine = new Runner();
-  return *mine;
+Runner& new_runner() {
+  this_runner = new Runner();
+  return *this_runner;
 }
 
 uint64_t Runner::random() {
@@ -73,10 +75,11 @@ void Runner::prepare_threads() {
     warp.places[0].mask = ~0u;
   }
   std::iota(order, order + block.threads, 0);
-  if (options().seed)
+  if (seed)
     for (int i = block.threads - 1; i > 0; i--)
       std::swap(order[i], order[random() % static_cast<uint64_t>(i + 1)]);
-  begun = ring_head = ring_count = 0;
+  begun = 0;
+  ring_head = ring_count = 0;
 }
 
 void Runner::prepare_shared_memory() {
@@ -103,7 +106,8 @@ void Runner::prepare_block(uint64_t number) {
                  static_cast<unsigned>(number / x / y)};
   block.threads = block.live = static_cast<int>(block.dim.x * block.dim.y * block.dim.z);
   block.all = 1;
-  random_state = (options().seed + 1) * 0x9e3779b97f4a7c15u + launch->number * 7919 + number * 104729 + 1;
+  seed = options().seed;
+  random_state = (seed + 1) * 0x9e3779b97f4a7c15u + launch->number * 7919 + number * 104729 + 1;
   for (int i = 0; i < 4; i++) random();
 }
 

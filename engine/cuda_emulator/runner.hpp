@@ -45,8 +45,9 @@ struct Runner {
 
   // Runnable threads: those not begun, from `order`, and those woken, in a ring.
   int order[kMaxThreads], begun = 0;
-  int ring[kMaxThreads], ring_head = 0, ring_count = 0;
-  uint64_t random_state = 1;
+  int ring[kMaxThreads];
+  unsigned ring_head = 0, ring_count = 0;
+  uint64_t seed = 0, random_state = 1;
 
   char* arena;
   size_t arena_used = 0, static_bytes = 0;
@@ -66,8 +67,11 @@ struct Runner {
   void prepare_shared_memory();
 };
 
+extern thread_local Runner* this_runner __attribute__((tls_model("initial-exec")));
+Runner& new_runner();
+
 /// The runner of this host thread.
-Runner& runner();
+inline Runner& runner() { return this_runner ? *this_runner : new_runner(); }
 
 /// Runs the kernel until every thread of the block is done or one has failed.
 void run_threads();

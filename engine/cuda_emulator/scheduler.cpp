@@ -1,7 +1,6 @@
 // Threads of a block are fibers of one host thread; they change places where a thread must wait, and only
 // there. A thread that never waits costs no switch: the same fiber goes on with the next thread.
 #include "engine/cuda_emulator/checker.hpp"
-#include "engine/cuda_emulator/emulator.hpp"
 #include "engine/cuda_emulator/runner.hpp"
 
 #include <bit>
@@ -20,7 +19,8 @@ constexpr char kBarrier[] = "__syncthreads";
 constexpr char kVote[] = "__syncthreads_count/and/or";
 
 bool same_place(const Location& a, const Location& b) {
-  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+  return a.line() == b.line() && a.column() == b.column() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 void enter_fiber();
@@ -49,8 +49,8 @@ void make_ready(Runner& r, Thread& thread) {
   r.ring[(r.ring_head + r.ring_count++) % kMaxThreads] = thread.number;
 }
 
-Thread* take_ready(Runner& r, int position) {
-  const int first = r.ring_head, chosen = (first + position) % kMaxThreads;
+Thread* take_ready(Runner& r, unsigned position) {
+  const unsigned first = r.ring_head, chosen = (first + position) % kMaxThreads;
   const int number = r.ring[chosen];
   r.ring[chosen] = r.ring[first];
   r.ring_head = (first + 1) % kMaxThreads;
@@ -60,13 +60,13 @@ Thread* take_ready(Runner& r, int position) {
 
 /// The next thread to run, or null: woken ones first, or at random.
 Thread* pick(Runner& r) {
-  const int fresh = r.block.threads - r.begun;
-  if (options().seed == 0) {
+  const unsigned fresh = static_cast<unsigned>(r.block.threads - r.begun);
+  if (r.seed == 0) {
     if (r.ring_count) return take_ready(r, 0);
     return fresh ? &r.threads[r.order[r.begun++]] : nullptr;
   }
   if (r.ring_count + fresh == 0) return nullptr;
-  const int chosen = static_cast<int>(r.random() % static_cast<uint64_t>(r.ring_count + fresh));
+  const unsigned chosen = static_cast<unsigned>(r.random() % (r.ring_count + fresh));
   return chosen < r.ring_count ? take_ready(r, chosen) : &r.threads[r.order[r.begun++]];
 }
 
@@ -144,7 +144,7 @@ void arrive(const char* barrier, Location place) {
   }
   if (++b.arrived < b.live) return wait_in(r, barrier, place);
   release_barrier(r);
-  if (options().seed == 0 || r.random() % 2) return;
+  if (r.seed == 0 || r.random() % 2) return;
   Thread* self = current;  // the last to arrive need not be the first to go on
   make_ready(r, *self);
   Thread* next = pick(r);

@@ -169,13 +169,13 @@ __global__ void barriers_kernel(float* x, int n) {
     __syncthreads();
     value += 1.0f;
   }
-  x[threadIdx.x] = value;
+  x[blockIdx.x * blockDim.x + threadIdx.x] = value;
 }
 
 __global__ void shuffles_kernel(float* x, int n) {
   float value = threadIdx.x;
   for (int i = 0; i < n; i++) value += __shfl_xor_sync(kAllLanes, value, 1);
-  x[threadIdx.x] = value;
+  x[blockIdx.x * blockDim.x + threadIdx.x] = value;
 }
 
 __global__ void products_kernel(float* x, int n) {
