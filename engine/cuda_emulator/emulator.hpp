@@ -37,7 +37,8 @@ bool has_checker();
 /// What the last error of this host thread was about; empty after none.
 const std::string& last_message();
 
-/// Describes the first damaged guard band around a live allocation, or returns "".
-std::string find_damage();
+/// Describes the first damaged guard band of a live allocation and mends it; "" if all are whole. Damage that
+/// nobody asks for ends the program when the allocation is freed.
+std::string take_damage();
 
 }  // namespace rmoe::emulator

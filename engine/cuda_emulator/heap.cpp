@@ -55,11 +55,9 @@ class Heap {
       top_ += size + 2 * kGuard;
     }
     unpoison(memory - kGuard, size + 2 * kGuard);
-    std::memset(memory - kGuard, kGuardByte, kGuard);
+    fill_guards(memory, bytes);
     std::memset(memory, 0xff, bytes);
-    std::memset(memory + bytes, kGuardByte, size - bytes + kGuard);
-    poison(memory - kGuard, kGuard);
-    poison(memory + bytes, size - bytes + kGuard);
+    poison_guards(memory, bytes);
     checker::device_allocated(memory, bytes);
     live_[memory] = bytes;
     used_ += bytes;
@@ -87,13 +85,13 @@ class Heap {
     return pointer + bytes <= found->first + found->second;
   }
 
-  std::string find_damage() const {
+  std::string take_damage() {
     for (const auto& [memory, bytes] : live_) {
       ptrdiff_t offset = 0;
       unpoison(memory - kGuard, rounded(bytes) + 2 * kGuard);
       const bool bad = damaged(memory, bytes, &offset);
-      poison(memory - kGuard, kGuard);
-      poison(memory + bytes, rounded(bytes) - bytes + kGuard);
+      if (bad) fill_guards(memory, bytes);
+      poison_guards(memory, bytes);
       if (bad)
         return "byte " + std::to_string(offset) + " of an allocation of " + std::to_string(bytes) +
                " bytes was overwritten: a kernel writes out of bounds";
@@ -113,6 +111,15 @@ class Heap {
     unsigned char* memory = resting.front();
     resting.pop_front();
     return memory;
+  }
+
+  static void fill_guards(unsigned char* memory, size_t bytes) {
+    std::memset(memory - kGuard, kGuardByte, kGuard);
+    std::memset(memory + bytes, kGuardByte, rounded(bytes) - bytes + kGuard);
+  }
+  static void poison_guards(unsigned char* memory, size_t bytes) {
+    poison(memory - kGuard, kGuard);
+    poison(memory + bytes, rounded(bytes) - bytes + kGuard);
   }
 
   static void check_guards(unsigned char* memory, size_t bytes) {
@@ -172,9 +179,9 @@ bool in_device_memory(const void* pointer, size_t bytes) {
   return heap().contains(static_cast<const unsigned char*>(pointer), bytes);
 }
 
-std::string find_damage() {
+std::string take_damage() {
   std::lock_guard lock(heap().mutex);
-  return heap().find_damage();
+  return heap().take_damage();
 }
 
 void* pinned_allocate(size_t bytes) {

@@ -94,6 +94,8 @@ __global__ void copy_values_kernel(float* y, const float* x, int n) {
 
 __global__ void shared_race_kernel(int* x, bool synchronize) {
   SHARED(int[64], buffer);
+  buffer[threadIdx.x] = 0;
+  __syncthreads();
   buffer[threadIdx.x] = threadIdx.x;
   if (synchronize) __syncthreads();
   x[threadIdx.x] = buffer[(threadIdx.x + 32) % 64];
@@ -101,6 +103,8 @@ __global__ void shared_race_kernel(int* x, bool synchronize) {
 
 __global__ void warp_race_kernel(int* x, bool synchronize) {
   SHARED(int[32], buffer);
+  buffer[threadIdx.x] = 0;
+  __syncwarp();
   buffer[threadIdx.x] = threadIdx.x;
   if (synchronize) __syncwarp();
   x[threadIdx.x] = buffer[(threadIdx.x + 1) % 32];

@@ -98,7 +98,7 @@ TEST_CASE("planted mistakes in the product are found") {
     emulator::options().seed = seed;
     double error = 0.0;
     const std::string message = error_of([&] { error = product_error(136, 136, 128, bug); });
-    const std::string damage = emulator::find_damage();
+    const std::string damage = emulator::take_damage();
     return !message.empty() || !damage.empty() || error > 1e-2;
   };
   CHECK(!wrong(Bug::none, 0));
@@ -111,13 +111,15 @@ TEST_CASE("planted mistakes in the product are found") {
 }
 
 TEST_CASE("a store past the end damages the guard band or is refused") {
-  std::string message, damage;
-  Array<bf16> a(random_bf16(128 * 32, 1)), b(random_bf16(128 * 32, 2)), spare(64);
-  auto* c = new Array<bf16>(size_t{100} * 128);
-  message = error_of([&] { matrix_product(*c, a, b, 100, 128, 32, Bug::wrong_tail, nullptr); });
-  damage = emulator::find_damage();
-  CHECK((has(message, "write out of bounds") || has(damage, "byte 25600 of an allocation of 25600 bytes")));
-  if (damage.empty()) delete c;  // the other is left: freeing it would end the program, as it should
+  Array<bf16> a(random_bf16(128 * 32, 1)), b(random_bf16(128 * 32, 2)), c(size_t{100} * 128);
+  const auto run = [&] { matrix_product(c, a, b, 100, 128, 32, Bug::wrong_tail, nullptr); };
+  if (emulator::has_checker()) {
+    CHECK(has(error_of(run), "write out of bounds"));
+  } else {
+    CHECK(error_of(run) == "");
+    CHECK(has(emulator::take_damage(), "byte 25600 of an allocation of 25600 bytes"));
+  }
+  CHECK(emulator::take_damage() == "");
 }
 
 TEST_CASE("ldmatrix hands out tiles as documented") {
