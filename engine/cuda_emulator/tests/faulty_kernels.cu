@@ -57,9 +57,9 @@ __global__ void static_shared_kernel(int* x) {
   x[threadIdx.x] = second[threadIdx.x];
 }
 
-__global__ void misaligned_copy_kernel(float* x, int offset) {
+__global__ void misaligned_copy_kernel(float* x, int to, int from) {
   DYN_SHARED(float, buffer);
-  ptx::cp_async<16>(buffer, x + offset);
+  ptx::cp_async<16>(buffer + to, x + from);
   ptx::cp_async_commit();
   ptx::cp_async_wait<0>();
 }
@@ -150,8 +150,8 @@ void block_shared(int* x, int dynamic_bytes, cudaStream_t stream) {
                        cudaFuncAttributeMaxDynamicSharedMemorySize, dynamic_bytes);
   LAUNCH((static_shared_kernel<40960>), 1, 32, dynamic_bytes, stream, x);
 }
-void misaligned_copy(float* x, int offset, cudaStream_t stream) {
-  LAUNCH(misaligned_copy_kernel, 1, 1, 64, stream, x, offset);
+void misaligned_copy(float* x, int to, int from, cudaStream_t stream) {
+  LAUNCH(misaligned_copy_kernel, 1, 1, 64, stream, x, to, from);
 }
 void misaligned_fragment(float* x, cudaStream_t stream) {
   LAUNCH(misaligned_fragment_kernel, 1, 32, 1024, stream, x);

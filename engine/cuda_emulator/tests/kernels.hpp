@@ -51,11 +51,11 @@ void outside_mask(float* x, cudaStream_t stream);  // a lane that its mask does 
 void spin(int* flag, cudaStream_t stream);         // waits for another thread in a loop
 void too_many_threads(int* x, cudaStream_t stream);
 void dynamic_shared(int* x, int bytes, cudaStream_t stream);
-void static_shared(int* x, cudaStream_t stream);                    // 49 KiB
-void block_shared(int* x, int dynamic_bytes, cudaStream_t stream);  // with 40 KiB static
-void misaligned_copy(float* x, int offset, cudaStream_t stream);    // cp.async
-void misaligned_fragment(float* x, cudaStream_t stream);            // ldmatrix
-void copy_outside_shared(float* x, cudaStream_t stream);            // cp.async to global memory
+void static_shared(int* x, cudaStream_t stream);                        // 49 KiB
+void block_shared(int* x, int dynamic_bytes, cudaStream_t stream);      // with 40 KiB static
+void misaligned_copy(float* x, int to, int from, cudaStream_t stream);  // cp.async
+void misaligned_fragment(float* x, cudaStream_t stream);                // ldmatrix
+void copy_outside_shared(float* x, cudaStream_t stream);                // cp.async to global memory
 void write_at(int* x, int index, cudaStream_t stream);
 void shared_write_at(int* x, int index, cudaStream_t stream);
 void read_shared_unwritten(int* x, cudaStream_t stream);

@@ -100,8 +100,9 @@ TEST_CASE("a block's shared memory ends at 163 KiB, on sm_90 at 227 KiB") {
 
 TEST_CASE("misaligned copies and fragments") {
   Array<float> x(64, 1.0f);
-  CHECK(error_of([&] { misaligned_copy(x, 4, nullptr); }) == "");
-  refuses("cp.async of 16 bytes", [&] { misaligned_copy(x, 1, nullptr); });
+  CHECK(error_of([&] { misaligned_copy(x, 4, 4, nullptr); }) == "");
+  refuses("cp.async of 16 bytes", [&] { misaligned_copy(x, 0, 1, nullptr); });
+  refuses("cp.async of 16 bytes", [&] { misaligned_copy(x, 1, 0, nullptr); });
   refuses("ldmatrix: row address", [&] { misaligned_fragment(x, nullptr); });
 }
 
