@@ -38,9 +38,10 @@ void check_launch(const char* kernel, const char* file, int line);
 #define DYN_SHARED(T, name)                                              \
   extern __shared__ __align__(128) unsigned char rmoe_dynamic_shared_[]; \
   T* name = reinterpret_cast<T*>(rmoe_dynamic_shared_)
-// clang-format off: it takes the brackets of a launch apart
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                 \
-  ((kernel) < < < (grid), (block), (shared_bytes), (stream) >>> (__VA_ARGS__), \
+// clang-format would take the brackets of a launch apart.
+// clang-format off
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)           \
+  ((kernel)<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__), \
    ::rmoe::cuda::check_launch(#kernel, __FILE__, __LINE__))
 // clang-format on
 #else
