@@ -29,6 +29,7 @@ check: packages
 	cmake -S . -B $(BUILD)-check -DCMAKE_BUILD_TYPE=RelWithDebInfo -DRMOE_WERROR=ON -DRMOE_SANITIZE=address,undefined > /dev/null
 	cmake --build $(BUILD)-check -j $(JOBS)
 	$(BUILD)-check/rmoe_tests --test-case-exclude='*slow*'
+	[ ! -x $(BUILD)-check/rmoe_emulator_tests ] || $(BUILD)-check/rmoe_emulator_tests
 
 bench: all
 	$(BUILD)/rmoe bench step train/configs/enwik8-medium.toml train/configs/llama-small.toml

@@ -33,8 +33,6 @@ void async_copy(void* to, const void* from, int bytes, bool valid, Location plac
                  "cp.async of %d bytes: destination %p or source %p is misaligned, at %s:%u", bytes, to, from,
                  place.file_name(), place.line());
   AsyncCopies& async = current->async;
-  if (!async.copies)
-    async.copies = new AsyncCopies::Copy[AsyncCopies::kMaxCopies];  // kept by the runner's thread slot
   if (async.count == AsyncCopies::kMaxCopies)
     kernel_fails(cudaErrorLaunchFailure, "cp.async: more than %d copies under way in one thread",
                  async.count);

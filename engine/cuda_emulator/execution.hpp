@@ -55,7 +55,7 @@ struct AsyncCopies {
     int bytes, zeros;  // copied, then filled
   };
   static constexpr int kMaxCopies = 512, kMaxGroups = 32;
-  Copy* copies = nullptr;  // [kMaxCopies], made when first needed
+  Copy* copies;  // [kMaxCopies]
   int count = 0, groups = 0;
   int group_end[kMaxGroups];
 };

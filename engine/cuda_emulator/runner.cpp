@@ -31,6 +31,8 @@ Runner::Runner()
     : shown(*new (map_memory(sizeof(Shown))) Shown()),
       block(shown.block),
       threads(shown.threads),
+      copies(static_cast<AsyncCopies::Copy*>(
+          map_memory(kMaxThreads * AsyncCopies::kMaxCopies * sizeof(*copies)))),
       host(host_stack()),
       arena(static_cast<char*>(map_memory(kArenaBytes))),
       host_thread(pthread_self()) {
@@ -64,6 +66,7 @@ void Runner::prepare_threads() {
     thread.block = &block;
     thread.state = ThreadState::fresh;
     thread.warp_time = thread.fence_time = 0;
+    thread.async.copies = copies + i * AsyncCopies::kMaxCopies;
     thread.async.count = thread.async.groups = 0;
   }
   for (int first = 0; first < block.threads; first += kWarpSize) {

@@ -35,6 +35,7 @@ struct Runner {
   Shown& shown;
   Block& block;
   Thread* threads;
+  AsyncCopies::Copy* copies;  // kMaxCopies for every thread; untouched pages cost nothing
   const Launch* launch = nullptr;
 
   Fiber host;
