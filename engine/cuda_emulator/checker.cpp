@@ -98,8 +98,10 @@ bool concurrent(Access earlier, Access now, const Thread& thread) {
     snprintf(who, sizeof who, ", the other access was by block %llu thread %d",
              static_cast<unsigned long long>(other->block()), other->thread());
   const char* where = in_shared(address) ? "shared" : "global";
+  Runner& r = runner();
+  r.message = callers();  // not in this frame, which is never left
   kernel_fails(cudaErrorIllegalAddress, "%s: %zu bytes of %s memory at 0x%zx%s, in %s", what, bytes, where,
-               address, who, callers().c_str());
+               address, who, r.message.c_str());
 }
 
 /// Everything else that a kernel may touch: its stack, its arguments, constants, and the emulator's own

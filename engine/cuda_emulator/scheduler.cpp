@@ -81,25 +81,29 @@ void hand_over(Runner& r, Thread* next) {
   switch_to(r, next->fiber);
 }
 
-[[noreturn]] void deadlock(Runner& r) {
+std::string describe_waiting(Runner& r) {
   struct Group {
     int threads = 0, first = 0;
   };
   std::map<std::string, Group> groups;
-  int exited = 0;
   for (int i = 0; i < r.block.threads; i++) {
     const Thread& thread = r.threads[i];
-    exited += thread.state == ThreadState::done;
     if (thread.state != ThreadState::blocked) continue;
     Group& group = groups[std::string(thread.waits_in) + " at " + thread.place.file_name() + ":" +
                           std::to_string(thread.place.line())];
     if (group.threads++ == 0) group.first = i;
   }
-  std::string text;
+  std::string text = std::to_string(r.block.threads - r.block.live) + " threads exited";
   for (const auto& [where, group] : groups)
     text += "; " + std::to_string(group.threads) + " threads (first: " + std::to_string(group.first) +
             ") wait in " + where;
-  kernel_fails(cudaErrorLaunchFailure, "deadlock: %d threads exited%s", exited, text.c_str());
+  return text;
+}
+
+/// The message lives in the runner: what a failing fiber holds itself is never destroyed.
+[[noreturn]] void deadlock(Runner& r) {
+  r.message = describe_waiting(r);
+  kernel_fails(cudaErrorLaunchFailure, "deadlock: %s", r.message.c_str());
 }
 
 void wait_in(Runner& r, const char* operation, Location place) {

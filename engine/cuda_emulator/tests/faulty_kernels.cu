@@ -22,8 +22,8 @@ __global__ void deadlock_kernel(int* x) {
   x[threadIdx.x] = 1;
 }
 
-__global__ void exited_lane_kernel(float* x) {
-  if (threadIdx.x % 32 == 7) return;
+__global__ void exited_lane_kernel(float* x, int lane) {
+  if (threadIdx.x % 32 == lane) return;
   x[threadIdx.x] = __shfl_xor_sync(kAllLanes, 1.0f, 1);
 }
 
@@ -138,7 +138,9 @@ void divergent_barrier(int* x, cudaStream_t stream) {
   LAUNCH(divergent_barrier_kernel, 1, 128, 0, stream, x);
 }
 void deadlock(int* x, cudaStream_t stream) { LAUNCH(deadlock_kernel, 1, 64, 0, stream, x); }
-void exited_lane(float* x, cudaStream_t stream) { LAUNCH(exited_lane_kernel, 1, 64, 0, stream, x); }
+void exited_lane(float* x, int lane, cudaStream_t stream) {
+  LAUNCH(exited_lane_kernel, 1, 64, 0, stream, x, lane);
+}
 void divergent_warp(float* x, cudaStream_t stream) { LAUNCH(divergent_warp_kernel, 1, 32, 0, stream, x); }
 void partial_warp(float* x, cudaStream_t stream) { LAUNCH(whole_warp_kernel, 1, 40, 0, stream, x); }
 void outside_mask(float* x, cudaStream_t stream) { LAUNCH(outside_mask_kernel, 1, 32, 0, stream, x); }

@@ -44,7 +44,7 @@ void many_products(float* x, int n, cudaStream_t stream);
 
 void divergent_barrier(int* x, cudaStream_t stream);
 void deadlock(int* x, cudaStream_t stream);
-void exited_lane(float* x, cudaStream_t stream);
+void exited_lane(float* x, int lane, cudaStream_t stream);
 void divergent_warp(float* x, cudaStream_t stream);
 void partial_warp(float* x, cudaStream_t stream);  // a full mask in a block of 40 threads
 void outside_mask(float* x, cudaStream_t stream);  // a lane that its mask does not name
