@@ -58,6 +58,8 @@ void guarded(Communicator& c, const std::function<void()>& body) {
     body();
   } catch (const NcclFailure& failure) {
     c.fail(failure.code, failure.what());
+  } catch (const std::exception& error) {
+    c.fail(ncclInternalError, error.what());
   }
 }
 

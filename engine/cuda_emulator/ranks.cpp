@@ -7,7 +7,7 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
-#include <fstream>
+#include <string_view>
 #include <sys/mman.h>
 #include <thread>
 #include <unistd.h>
@@ -16,13 +16,19 @@
 namespace rmoe::emulator {
 namespace {
 
-/// A process that has ended may still be there as a zombie.
+/// A process that has ended may still be there as a zombie. Its file may vanish while it is read, which a
+/// stream would answer with an exception.
 bool has_died(int process) {
   if (kill(process, 0) != 0) return true;
-  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const size_t end = text.rfind(')');
-  return end != std::string::npos && end + 2 < text.size() && (text[end + 2] == 'Z' || text[end + 2] == 'X');
+  const int file = open(("/proc/" + std::to_string(process) + "/stat").c_str(), O_RDONLY);
+  if (file < 0) return true;
+  char text[512];
+  const ssize_t bytes = read(file, text, sizeof text);
+  close(file);
+  if (bytes <= 0) return true;
+  const std::string_view stat(text, static_cast<size_t>(bytes));
+  const size_t state = stat.rfind(')') + 2;
+  return state < stat.size() && (stat[state] == 'Z' || stat[state] == 'X');
 }
 
 }  // namespace

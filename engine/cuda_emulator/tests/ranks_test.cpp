@@ -95,7 +95,6 @@ int collectives(Rank& r) {
 void in_threads(int count, const std::function<void(int, const ncclUniqueId&)>& body) {
   const KeepOptions keep;
   emulator::options().devices = count;
-  emulator::options().collective_timeout_s = 1.0;
   ncclUniqueId id;
   REQUIRE(ncclGetUniqueId(&id) == ncclSuccess);
   std::vector<std::thread> threads;
@@ -114,7 +113,6 @@ pid_t start_process(int rank, const ncclUniqueId& id, const char* mode) {
   setenv(kIdVariable, id.internal, 1);
   setenv(kModeVariable, mode, 1);
   setenv("RMOE_EMULATOR_DEVICES", "4", 1);
-  setenv("RMOE_EMULATOR_COLLECTIVE_TIMEOUT_S", std::strcmp(mode, "die") == 0 ? "1" : "20", 1);
   execl("/proc/self/exe", "tests", "--test-case=one rank of several processes", "--no-version", nullptr);
   _exit(127);
 }
@@ -149,6 +147,7 @@ TEST_CASE("a rank that does not come is named after the timeout") {
     Rank r(rank, 2, id, rank);
     Array<float> x(20, 1.0f), y(20);
     if (rank == 0) {
+      emulator::options().collective_timeout_s = 0.5;
       ncclAllReduce(x, y, 20, ncclFloat, ncclSum, r.comm, r.stream);
       failure = r.failure();
     }
@@ -163,6 +162,7 @@ TEST_CASE("a send without its receive ends with the timeout") {
     Rank r(rank, 2, id, rank);
     Array<float> x(kCount, 1.0f);
     if (rank == 0) {
+      emulator::options().collective_timeout_s = 0.5;
       ncclSend(x, kCount, ncclFloat, 1, r.comm, r.stream);
       failure = r.failure();
     }
@@ -266,6 +266,7 @@ TEST_CASE("one rank of several processes") {
   CHECK(collectives(r) == 0);
   if (!dies) return;
   if (rank == 1) std::raise(SIGKILL);
+  emulator::options().collective_timeout_s = 1.0;
   Array<float> x(20, 1.0f);
   ncclAllReduce(x, x, 20, ncclFloat, ncclSum, r.comm, r.stream);
   const std::string failure = r.failure();
