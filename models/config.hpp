@@ -54,7 +54,7 @@ struct RouterConfig {
 
   template <class Visitor>
   void fields(Visitor& field) {
-    field("name", name, "router preset: smoe, rmoe; dense for llama without experts");
+    field("name", name, "router preset, see models/router/README.md; \"dense\" for llama without experts");
     field("state", state, "recurrent router state P");
     field("balance_weight", balance_weight, "weight of the load-balance loss, summed over layers");
   }

@@ -56,16 +56,16 @@ LlamaBlock::LlamaBlock(const Scope& scope, const ModelConfig& model, const Route
 BlockOutput LlamaBlock::operator()(const Var& h, const RouterState& state, const Context& context) const {
   const Var h1 = add(h, attn(norm1(h)));  // [B,T,C]
   const Var x = norm2(h1);
-  if (const auto* mlp = std::get_if<SwigluMlp>(&feed_forward)) return {add(h1, (*mlp)(x)), {}, {}, {}};
+  if (const auto* mlp = std::get_if<SwigluMlp>(&feed_forward)) return {add(h1, (*mlp)(x)), {}, {}};
   const MoeOutput moe = std::get<Moe<SwigluExperts>>(feed_forward)(x, state, context);
-  return {add(h1, moe.y), moe.state, moe.balance, moe.stats};
+  return {add(h1, moe.y), moe.state, moe.routing};
 }
 
 Llama::Llama(const Scope& scope, const ModelConfig& model, const RouterConfig& router)
     : recompute_(model.recompute),
       embed_(
           (scope / "embed").parameter("weight", {model.vocab, model.hidden}, Init::normal(model.init_std))),
-      cell_(router_spec(router.name) ? make_router_cell(scope / "router_cell", router) : std::nullopt),
+      cell_(make_router_cell(scope / "router_cell", model, router)),
       norm_(scope / "norm", model.hidden, model.norm_eps),
       head_(scope / "head", model.hidden, model.vocab, false, Init::normal(model.init_std)) {
   for (int64_t i = 0; i < model.layers; ++i) blocks_.emplace_back(scope / "layers" / i, model, router, cell_);
@@ -73,19 +73,26 @@ Llama::Llama(const Scope& scope, const ModelConfig& model, const RouterConfig& r
 
 ModelOutput Llama::operator()(const Tensor& tokens, const Memory&, const Context& context) const {
   RMOE_CHECK(tokens.rank() == 2, "llama: tokens ", tokens.shape(), ", wanted [B,T]");
-  ModelOutput out;
+  ModelOutput out{head_};
   Var h = embedding(tokens, embed_);  // [B,T,C]
-  RouterState state = cell_ ? cell_->initial_state(tokens.numel()) : RouterState{};
+  RouterState state;
   for (const LlamaBlock& b : blocks_) {
     const auto block = [&b, context](const Var& x, const RouterState& s) { return b(x, s, context); };
     const BlockOutput y = run_block(recompute_, block, h, state);
     h = y.y;
     state = y.state;
-    if (y.balance) out.balance = out.balance ? add(out.balance, y.balance) : y.balance;
-    out.layers.push_back({y.stats, context.keep_outputs ? h.value() : Tensor()});
+    out.layers.push_back({y.routing, context.keep_outputs ? h.value() : Tensor()});
   }
-  out.logits = head_(norm_(h));  // [B,T,V]
+  out.hidden = norm_(h);
   return out;
+}
+
+Tensors Llama::gate_matrices() const {
+  Tensors matrices;
+  for (const LlamaBlock& block : blocks_)
+    if (const auto* moe = std::get_if<Moe<SwigluExperts>>(&block.feed_forward))
+      matrices.push_back(moe->router().gate_matrix());
+  return matrices;
 }
 
 }  // namespace rmoe

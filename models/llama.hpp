@@ -46,6 +46,7 @@ class Llama {
   ModelOutput operator()(const Tensor& tokens, const Memory& memory,
                          const Context& context) const;  // [B,T] i32
   Memory initial_memory(int64_t) const { return {}; }
+  Tensors gate_matrices() const;  // [E,*] per layer with experts
 
  private:
   bool recompute_;

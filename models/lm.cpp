@@ -63,7 +63,7 @@ BlockOutput LmBlock::operator()(const Var& h, const RouterState& state, const Te
   const RandomStream random = context.random(path, h.dim(1) * h.dim(2));
   const Var mixed = dropout(moe_out.y, context.training ? dropout_p : 0, random);
   const Var m = norm_moe(add(h1, mixed));
-  return {norm2(add(h1, m)), moe_out.state, moe_out.balance, moe_out.stats};
+  return {norm2(add(h1, m)), moe_out.state, moe_out.routing};
 }
 
 Lm::Lm(const Scope& scope, const ModelConfig& model, const RouterConfig& router)
@@ -72,7 +72,7 @@ Lm::Lm(const Scope& scope, const ModelConfig& model, const RouterConfig& router)
       recompute_(model.recompute),
       embed_((scope / "embed").parameter("weight", {model.vocab, model.hidden}, Init::normal(1))),
       key_pe_(scope.parameter("key_pe", {model.hidden / model.heads, model.span}, Init::normal(1))),
-      cell_(make_router_cell(scope / "router_cell", router)),
+      cell_(make_router_cell(scope / "router_cell", model, router)),
       head_(scope / "head", model.hidden, model.vocab, true, Init::fan_in(model.hidden)) {
   for (int64_t i = 0; i < model.layers; ++i) blocks_.emplace_back(scope / "layers" / i, model, router, cell_);
 }
@@ -87,10 +87,9 @@ Memory Lm::initial_memory(int64_t B) const {
 ModelOutput Lm::operator()(const Tensor& tokens, const Memory& memory, const Context& context) const {
   RMOE_CHECK(tokens.rank() == 2 && memory.size() == blocks_.size(), "lm: tokens ", tokens.shape(), " and ",
              memory.size(), " memories for ", blocks_.size(), " layers");
-  const int64_t N = tokens.numel();
-  ModelOutput out;
+  ModelOutput out{head_};
   Var h = embedding(tokens, embed_);  // [B,T,C]
-  RouterState state = cell_ ? cell_->initial_state(N) : RouterState{};
+  RouterState state;
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const auto block = [&b = blocks_[i], past = memory[i], pe = key_pe_, context](
                            const Var& x, const RouterState& s) { return b(x, s, past, pe, context); };
@@ -98,11 +97,16 @@ ModelOutput Lm::operator()(const Tensor& tokens, const Memory& memory, const Con
     const BlockOutput y = run_block(recompute_, block, h, state);
     h = y.y;
     state = y.state;
-    out.balance = out.balance ? add(out.balance, y.balance) : y.balance;
-    out.layers.push_back({y.stats, context.keep_outputs ? h.value() : Tensor()});
+    out.layers.push_back({y.routing, context.keep_outputs ? h.value() : Tensor()});
   }
-  out.logits = head_(h);  // [B,T,V]
+  out.hidden = h;
   return out;
+}
+
+Tensors Lm::gate_matrices() const {
+  Tensors matrices;
+  for (const LmBlock& block : blocks_) matrices.push_back(block.moe.router().gate_matrix());
+  return matrices;
 }
 
 }  // namespace rmoe

@@ -41,6 +41,7 @@ class Lm {
                          const Context& context) const;  // [B,T] i32
   /// Zeros: the start of a stream.
   Memory initial_memory(int64_t B) const;
+  Tensors gate_matrices() const;  // [E,*] per layer
 
  private:
   int64_t C_, L_;

@@ -2,6 +2,7 @@
 
 #include "ops/cross_entropy/cross_entropy.hpp"
 #include "ops/elementwise/elementwise.hpp"
+#include "ops/load_balance/load_balance.hpp"
 #include "ops/reshape/reshape.hpp"
 
 namespace rmoe {
@@ -24,11 +25,22 @@ Memory Model::initial_memory(int64_t B) const {
   return std::visit([&](const auto& net) { return net.initial_memory(B); }, net_);
 }
 
+Tensors Model::gate_matrices() const {
+  return std::visit([](const auto& net) { return net.gate_matrices(); }, net_);
+}
+
 Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight) {
-  const int64_t V = output.logits.dim(-1), N = targets.numel();
-  const Var loss = cross_entropy(reshape(output.logits, {N, V}), targets.reshape({N}));
-  if (!output.balance || balance_weight == 0) return {loss, loss};
-  return {loss, add(loss, scale(output.balance, balance_weight))};
+  const Var logits = output.logits();
+  const int64_t V = logits.dim(-1), N = targets.numel();
+  Losses l;
+  l.loss = l.total = cross_entropy(reshape(logits, {N, V}), targets.reshape({N}));
+  for (const LayerStats& layer : output.layers) {
+    if (!layer.routing.probs) continue;
+    const Var balance = load_balance(layer.routing.probs, layer.routing.experts);
+    l.balance = l.balance ? add(l.balance, balance) : balance;
+  }
+  if (l.balance && balance_weight != 0) l.total = add(l.loss, scale(l.balance, balance_weight));
+  return l;
 }
 
 ParameterCounts count_parameters(const Model& model) {

@@ -18,6 +18,8 @@ class Model {
 
   ModelOutput operator()(const Tensor& tokens, const Memory& memory, const Context& context) const;
   Memory initial_memory(int64_t B) const;
+  /// Per layer with experts, the matrix [E,*] whose rows its router's head compares features with.
+  Tensors gate_matrices() const;
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
   const ModelConfig& config() const { return config_; }
@@ -33,10 +35,11 @@ class Model {
   Net net_;
 };
 
-/// What a model is trained on: mean cross-entropy, and the sum that is differentiated.
+/// What a model is trained on: mean cross-entropy, load balance, and the sum that is differentiated.
 struct Losses {
-  Var loss;   // [] nats per token
-  Var total;  // [] loss + balance_weight * balance
+  Var loss;     // [] nats per token
+  Var balance;  // [] load-balance loss, summed over layers; undefined without experts
+  Var total;    // [] loss + balance_weight * balance
 };
 Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight);
 

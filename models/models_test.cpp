@@ -93,21 +93,24 @@ TEST_CASE("dropout masks do not depend on how the batch is split, and change fro
   const Memory memory = model.initial_memory(batch.inputs.dim(0));
   const NoGrad guard;
   const Context context{.training = true, .seed = 5, .step = 2};
-  const Tensor whole = model(batch.inputs, memory, context).logits.value();
+  const Tensor whole = model(batch.inputs, memory, context).logits().value();
   Context second = context;
   second.first_stream = 1;
   Memory part;
   for (const Tensor& m : memory) part.push_back(m.rows(1, 1));
-  const Tensor split = model(batch.inputs.rows(1, 1), part, second).logits.value();
+  const Tensor split = model(batch.inputs.rows(1, 1), part, second).logits().value();
   CHECK(largest_difference(split, whole.rows(1, 1)) < 1e-5);
   Context later = context;
   later.step = 3;
-  CHECK(largest_difference(model(batch.inputs, memory, later).logits.value(), whole) > 1e-3);
+  CHECK(largest_difference(model(batch.inputs, memory, later).logits().value(), whole) > 1e-3);
 }
 
 TEST_CASE("a router name with a typo is refused with the names that exist") {
   CHECK(error_of([] { Model(tiny_cases()[0].model, {.name = "rmeo"}, 1); }) ==
-        "router: there is no \"rmeo\"; known are smoe, rmoe, dense");
+        "router: there is no \"rmeo\"; known are dense, smoe, smoe-mlp, random, hyper, cosine, xmoe8, xmoe, "
+        "xmoe32, "
+        "rmoe, rmoe-rnn, rmoe-lstm, rmoe-shared-proj, rmoe-detach, rmoe-np, rmoe-np-r0.5, rmoe-np-r1.0, "
+        "rmoe-np-r0.5-detach, rmoe-np-r1.0-detach, xmoe8-rmoe, xmoe-rmoe, xmoe32-rmoe");
 }
 
 }  // namespace rmoe::test

@@ -3,7 +3,6 @@
 #include "ops/activation/activation.hpp"
 #include "ops/dropout/dropout.hpp"
 #include "ops/grouped_linear/grouped_linear.hpp"
-#include "ops/load_balance/load_balance.hpp"
 #include "ops/reshape/reshape.hpp"
 #include "ops/swiglu/swiglu.hpp"
 
@@ -61,10 +60,8 @@ MoeOutput Moe<Experts>::operator()(const Var& x, const RouterState& state, const
   const Routes routes = sort_by_expert(gate.experts, E_);
   const Var rows = experts_(expert_dispatch(tokens, routes), routes, context, T);  // [N*K,C]
   const Var y = expert_combine(rows, gate.weights, routes);                        // [N,C]
-  return {reshape(y, x.shape()),
-          routing.state,
-          load_balance(gate.probs, gate.experts),
-          {routing.logits.value(), gate.probs.value(), gate.weights.value(), gate.experts}};
+  return {
+      reshape(y, x.shape()), routing.state, {routing.logits, gate.probs, gate.weights.value(), gate.experts}};
 }
 
 template class Moe<ReluExperts>;

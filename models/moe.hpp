@@ -3,7 +3,7 @@
 #pragma once
 
 #include "models/context.hpp"
-#include "models/router.hpp"
+#include "models/router/router.hpp"
 #include "ops/expert_dispatch/expert_dispatch.hpp"
 
 namespace rmoe {
@@ -29,18 +29,18 @@ struct SwigluExperts {
   Var operator()(const Var& rows, const Routes& routes, const Context& context, int64_t T) const;
 };
 
-/// What a layer's router did, for the load-balance loss, the step line and `trace`.
+/// What a layer's router did, for auxiliary losses, the step line, analyses and `trace`. Undefined in a dense
+/// layer.
 struct RoutingStats {
-  Tensor logits, probs;  // [N,E]
-  Tensor weights;        // [N,K]
-  Tensor experts;        // [N,K] i32
+  Var logits, probs;  // [N,E]
+  Tensor weights;     // [N,K]
+  Tensor experts;     // [N,K] i32
 };
 
 struct MoeOutput {
   Var y;  // [B,T,C]
   RouterState state;
-  Var balance;  // [] load-balance loss of this layer
-  RoutingStats stats;
+  RoutingStats routing;
 };
 
 template <class Experts>
@@ -53,6 +53,7 @@ class Moe {
         E_(model.experts) {}
 
   MoeOutput operator()(const Var& x, const RouterState& state, const Context& context) const;  // x [B,T,C]
+  const Router& router() const { return router_; }
 
  private:
   Router router_;

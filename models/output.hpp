@@ -12,22 +12,27 @@ namespace rmoe {
 using Memory = std::vector<Tensor>;
 
 struct LayerStats {
-  RoutingStats routing;  // undefined tensors in a dense layer
-  Tensor output;         // [B,T,C], kept on request
+  RoutingStats routing;
+  Tensor output;  // [B,T,C], kept on request
 };
 
 struct ModelOutput {
-  Var logits;   // [B,T,V]
-  Var balance;  // [] sum of the layers' load-balance losses; undefined without experts
-  Memory memory;
-  std::vector<LayerStats> layers;
+  Linear head;      // C -> V
+  Var hidden = {};  // [B,T,C], what it reads
+  Memory memory = {};
+  std::vector<LayerStats> layers = {};
+  Var logits() const { return head(hidden); }  // [B,T,V]; losses() does without
 };
 
 struct BlockOutput {
   Var y;  // [B,T,C]
   RouterState state;
-  Var balance;  // undefined without experts
-  RoutingStats stats;
+  RoutingStats routing;
+
+  /// Everything a gradient may come back through.
+  std::vector<Var*> vars() {
+    return {&y, &state.h, &state.c, &state.logits, &routing.logits, &routing.probs};
+  }
 };
 
 /// Runs a block, or runs it again in the backward pass instead of keeping its activations. `block(h, state)`
@@ -35,20 +40,22 @@ struct BlockOutput {
 template <class Block>
 BlockOutput run_block(bool again_in_backward, const Block& block, const Var& h, const RouterState& state) {
   if (!again_in_backward) return block(h, state);
-  const auto stats = std::make_shared<RoutingStats>();
+  const auto kept = std::make_shared<BlockOutput>();  // of the first run; its Vars are replaced below
   const Vars ys = recompute(
       [=](const Vars& in) {
-        BlockOutput out = block(in[0], RouterState{in[1]});
-        *stats = out.stats;
-        Vars values{out.y};
-        if (out.balance) values.push_back(out.balance);
-        if (out.state.h) values.push_back(out.state.h);
-        return values;
+        BlockOutput out = block(in[0], RouterState{in[1], in[2], in[3]});
+        Vars defined;
+        for (const Var* v : out.vars())
+          if (*v) defined.push_back(*v);
+        *kept = out;
+        return defined;
       },
-      {h, state.h});
-  BlockOutput out{ys[0], {}, {}, *stats};
-  if (ys.size() > 1) out.balance = ys[1];
-  if (ys.size() > 2) out.state.h = ys[2];
+      {h, state.h, state.c, state.logits});
+  BlockOutput out = std::move(*kept);
+  *kept = {};
+  size_t next = 0;
+  for (Var* v : out.vars())
+    if (*v) *v = ys[next++];
   return out;
 }
 

@@ -1,5 +1,6 @@
 #include "models/scope.hpp"
 
+#include "engine/orthogonal.hpp"
 #include "engine/random.hpp"
 
 #include <algorithm>
@@ -12,6 +13,12 @@ Init Init::fan_in(int64_t fan_in) { return uniform(1 / std::sqrt(double(fan_in))
 Scope Scope::operator/(const std::string& name) const {
   Scope child = *this;
   child.path_ = join(name);
+  return child;
+}
+
+Scope Scope::frozen() const {
+  Scope child = *this;
+  child.trainable_ = false;
   return child;
 }
 
@@ -31,8 +38,11 @@ Var Scope::parameter(const std::string& name, Shape shape, Init init) const {
     case Init::Kind::normal:
       fill_normal(value, 0, init.value, seed_, hash(key));
       break;
+    case Init::Kind::orthogonal:
+      fill_orthogonal(value, init.value, seed_, hash(key));
+      break;
   }
-  parameters_.push_back({key, Var::leaf(value)});
+  parameters_.push_back({key, trainable_ ? Var::leaf(value) : Var(value)});
   return parameters_.back().var;
 }
 

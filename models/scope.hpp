@@ -11,13 +11,14 @@ namespace rmoe {
 
 /// How a parameter starts.
 struct Init {
-  enum class Kind { constant, uniform, normal };
+  enum class Kind { constant, uniform, normal, orthogonal };
   Kind kind;
-  double value;  // the constant, the bound of [-value, value), or the standard deviation
+  double value;  // the constant, the bound of [-value, value), the standard deviation, or the gain
 
   static Init constant(double c) { return {Kind::constant, c}; }
   static Init uniform(double bound) { return {Kind::uniform, bound}; }
   static Init normal(double stddev) { return {Kind::normal, stddev}; }
+  static Init orthogonal(double gain) { return {Kind::orthogonal, gain}; }
   /// torch's default of a linear layer and its bias.
   static Init fan_in(int64_t fan_in);
 };
@@ -35,6 +36,8 @@ class Scope {
 
   Scope operator/(const std::string& name) const;
   Scope operator/(int64_t index) const { return *this / std::to_string(index); }
+  /// The same place, whose parameters are never trained: they are counted and saved, but take no gradient.
+  Scope frozen() const;
   Var parameter(const std::string& name, Shape shape, Init init) const;
   /// Identifies the module in random streams.
   uint64_t path_hash() const;
@@ -46,6 +49,7 @@ class Scope {
   uint64_t seed_;
   DType dtype_;
   Device device_;
+  bool trainable_ = true;
   std::string path_;
 };
 

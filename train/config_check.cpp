@@ -1,4 +1,5 @@
 #include "engine/error.hpp"
+#include "models/router/spec.hpp"
 #include "train/exact.hpp"
 #include "train/fields.hpp"
 
@@ -45,11 +46,11 @@ class Checker {
         wrong(key, "wanted ", wanted, ", got ", std::isfinite(x) ? exact(x) : std::to_string(x));
   }
 
-  void one_of(std::string_view key, std::initializer_list<std::string_view> allowed) {
+  void one_of(std::string_view key, const std::vector<std::string>& allowed) {
     const std::string& text = value<std::string>(key);
     if (std::ranges::find(allowed, text) != allowed.end()) return;
     std::string list;
-    for (std::string_view name : allowed) list += (list.empty() ? "" : ", ") + concat('"', name, '"');
+    for (const std::string& name : allowed) list += (list.empty() ? "" : ", ") + concat('"', name, '"');
     wrong(key, "wanted one of ", list, ", got \"", text, '"');
   }
 
@@ -79,7 +80,7 @@ void check_ranges(Checker& check) {
 void check_names(Checker& check) {
   check.one_of("model.kind", {"lm", "llama"});
   check.one_of("model.expert_init", {"fastmoe", "linear"});
-  check.one_of("router.name", {"smoe", "rmoe", "dense"});
+  check.one_of("router.name", router_names());
   check.one_of("data.tokens", {"byte", "word"});
   check.one_of("data.newline", {"eos", "byte", "drop"});
   check.one_of("optimizer.name", {"adam", "adamw"});

@@ -19,7 +19,7 @@ std::vector<int32_t> text_of(int64_t n, int64_t vocab) {
 int32_t likeliest_after(const Model& model, const std::vector<int32_t>& tokens) {
   const NoGrad guard;
   const int64_t T = int64_t(tokens.size());
-  const Tensor logits = model(from_vector(tokens, {1, T}), model.initial_memory(1), {}).logits.value();
+  const Tensor logits = model(from_vector(tokens, {1, T}), model.initial_memory(1), {}).logits().value();
   const auto last = logits.reshape({T, logits.dim(2)}).rows(T - 1, 1).span<float>();
   return int32_t(std::max_element(last.begin(), last.end()) - last.begin());
 }

@@ -13,7 +13,7 @@ void RoutingSummary::add(const ModelOutput& output) {
     if (!stats.experts || stats.experts.device() != Device::cpu) continue;
     counts_[layer].resize(experts_);
     for (int32_t e : stats.experts.span<int32_t>()) ++counts_[layer][e];
-    const Tensor probs = to(stats.probs, DType::f32);  // [N,E]
+    const Tensor probs = to(stats.probs.value(), DType::f32);  // [N,E]
     for (float p : probs.span<float>())
       if (p > 0) entropy_sum_ -= double(p) * std::log(double(p));
     rows_ += probs.dim(0);

@@ -33,7 +33,7 @@ class Reader {
 
  private:
   static Tensor last_row(const ModelOutput& output) {
-    const Tensor logits = output.logits.value();  // [1,T,V]
+    const Tensor logits = output.logits().value();  // [1,T,V]
     return logits.reshape({logits.dim(1), logits.dim(2)}).rows(logits.dim(1) - 1, 1);
   }
 

@@ -39,6 +39,27 @@ class NextMemory {
   Memory whole_;
 };
 
+/// The losses of the micro-batch that starts at stream `first`. What backward does not need is free when this
+/// returns.
+Losses forward_part(const TrainState& state, const Config& config, const Batch& batch, int64_t first,
+                    NextMemory& next, RoutingSummary& summary) {
+  const int64_t B = config.train.batch / config.train.micro_batches;
+  const Context context{.training = true,
+                        .keep_outputs = false,
+                        .seed = uint64_t(config.train.seed),
+                        .step = state.step,
+                        .first_stream = first};
+  const Tensor inputs = batch.inputs.rows(first, B), targets = batch.targets.rows(first, B);
+  const Memory memory = rows_of(state.memory, first, B);
+  const ModelOutput output = state.model(inputs, memory, context);
+  const Losses l = losses(output, targets, config.router.balance_weight);
+  if (!std::isfinite(l.total.value().item()))
+    explain_bad_forward(state.model, inputs, targets, memory, context);
+  summary.add(output);
+  next.put(first, output.memory);
+  return l;
+}
+
 }  // namespace
 
 TrainState::TrainState(const Config& config, const std::vector<int32_t>& tokens)
@@ -58,25 +79,10 @@ StepResult train_step(TrainState& state, const Config& config) {
   RoutingSummary summary(config.model.experts);
   NextMemory next(state.memory, B);
   for (int64_t part = 0; part < parts; ++part) {
-    const int64_t first = part * B;
-    const Context context{.training = true,
-                          .keep_outputs = false,
-                          .seed = uint64_t(config.train.seed),
-                          .step = state.step,
-                          .first_stream = first};
-    const Tensor inputs = batch.inputs.rows(first, B), targets = batch.targets.rows(first, B);
-    const Memory memory = rows_of(state.memory, first, B);
-    ModelOutput output = state.model(inputs, memory, context);
-    const Losses l = losses(output, targets, config.router.balance_weight);
+    const Losses l = forward_part(state, config, batch, part * B, next, summary);
     result.loss += l.loss.value().item() / parts;
-    if (output.balance) result.balance += output.balance.value().item() / parts;
-    if (!std::isfinite(l.total.value().item()))
-      explain_bad_forward(state.model, inputs, targets, memory, context);
-    summary.add(output);
-    next.put(first, output.memory);
-    const Var total = scale(l.total, 1.0 / parts);
-    output = {};  // what backward does not need is free from here on
-    backward(total);
+    if (l.balance) result.balance += l.balance.value().item() / parts;
+    backward(scale(l.total, 1.0 / parts));
   }
   state.memory = next.take();
 

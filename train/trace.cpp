@@ -31,13 +31,13 @@ std::vector<NamedTensor> trace(Model& model, const Tensor& tokens, const Memory&
 
   std::vector<NamedTensor> dump;
   dump.push_back({"loss", l.loss.value()});
-  dump.push_back({"aux_loss", output.balance ? output.balance.value() : zeros({}, l.loss.value().dtype())});
-  dump.push_back({"logits", output.logits.value()});
+  dump.push_back({"aux_loss", l.balance ? l.balance.value() : zeros({}, l.loss.value().dtype())});
+  dump.push_back({"logits", output.logits().value()});
   for (size_t i = 0; i < output.layers.size(); ++i) {
     const std::string layer = concat("layers.", i, ".");
     const LayerStats& stats = output.layers[i];
     if (stats.routing.logits) {
-      dump.push_back({layer + "router_logits", per_position(stats.routing.logits, B, T)});
+      dump.push_back({layer + "router_logits", per_position(stats.routing.logits.value(), B, T)});
       dump.push_back({layer + "gates", per_position(stats.routing.weights, B, T)});
       dump.push_back({layer + "experts", per_position(stats.routing.experts, B, T)});
     }
