@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <set>
 
 namespace rmoe::reproduce {
 namespace {
@@ -96,14 +97,15 @@ std::string caption(const Results& results) {
     text += fmt::format(" ± sample standard deviation over {} seeds", results.seeds);
   else
     text += " of one seed";
-  const bool compared = std::ranges::any_of(results.rows, [](const ResultRow& row) {
-    return std::ranges::any_of(row.cells, [](const Cell& cell) { return cell.difference.n > 0; });
-  });
-  if (compared)
-    text += fmt::format("; difference: to {}, seed by seed{}",
-                        results.table == "table2" ? "the row above" : results.rows[0].row.label,
-                        results.seeds > 1 ? ", ± its standard error" : "");
-  return text + ".";
+  std::set<size_t> baselines;
+  for (const ResultRow& row : results.rows)
+    for (const Cell& cell : row.cells)
+      if (cell.difference.n > 0) baselines.insert(row.row.baseline);
+  if (baselines.empty()) return text + ".";
+  return text + fmt::format("; difference: to {}, seed by seed{}.",
+                            baselines.size() == 1 ? results.rows[*baselines.begin()].row.label
+                                                  : "the nearest row above that has none",
+                            results.seeds > 1 ? ", ± its standard error" : "");
 }
 
 std::string to_markdown(const Results& results) {

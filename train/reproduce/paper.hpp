@@ -29,7 +29,7 @@ enum class Metric {
   router_parameters,  // in millions
   memory,             // peak, GB
   seconds,            // per 1000 steps
-  inner_balance,
+  inner_balance,      // from here on: is_analysis()
   outer_balance,
   mutual_information,  // mean over pairs of layers
   gate_entropy,        // mean over layers
@@ -41,6 +41,9 @@ enum class Metric {
   gradient_lm,
   gradient_balance,
 };
+
+/// Does the number come out of analyze() rather than out of training?
+inline bool is_analysis(Metric metric) { return metric >= Metric::inner_balance; }
 
 /// A number of the paper, or a range that it gives; none if it gives neither.
 struct PaperNumber {

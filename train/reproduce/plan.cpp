@@ -147,6 +147,8 @@ void add_runs(Plan& plan) {
 
 }  // namespace
 
+bool Plan::needs_analysis() const { return std::ranges::any_of(table.columns, is_analysis, &Column::metric); }
+
 std::optional<size_t> Plan::run_of(const Column& column, const Row& row, int64_t seed) const {
   const std::optional<size_t> text = text_of(texts, column.setting.benchmark);
   if (!text) return {};

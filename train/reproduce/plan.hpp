@@ -24,8 +24,8 @@ struct Request {
 struct Text {
   Benchmark stands_for;
   std::string name = {};  // of its file or folder
-  Config medium;
-  Corpus corpus = {};
+  Config medium = {};
+  Corpus corpus = Corpus();
 
   bool words() const { return !corpus.vocabulary.is_byte_level(); }
 };
@@ -48,6 +48,8 @@ struct Plan {
   std::vector<PlannedRun> runs;  // seed by seed, so that what is there first can be compared
 
   std::filesystem::path folder(const PlannedRun& run) const { return request.out / run.name; }
+  /// Do the table's numbers need the trained models analysed?
+  bool needs_analysis() const;
   /// The run behind a number of the table; none if no text stands for the column.
   std::optional<size_t> run_of(const Column& column, const Row& row, int64_t seed) const;
 };

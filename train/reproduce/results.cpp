@@ -2,13 +2,59 @@
 
 #include "engine/error.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
 namespace rmoe::reproduce {
 namespace {
 
+using nlohmann::json;
+
 double score(double loss, bool words) { return words ? std::exp(loss) : loss / std::numbers::ln2; }
+
+double mean_of(const json& numbers) {
+  double sum = 0;
+  for (const double x : numbers) sum += x;
+  return sum / double(numbers.size());
+}
+
+/// Tokens of the busiest expert over the mean, averaged over layers.
+double busiest(const json& frequency) {
+  double sum = 0;
+  for (const json& layer : frequency) {
+    const auto shares = layer.get<std::vector<double>>();
+    sum += *std::ranges::max_element(shares) * double(shares.size());
+  }
+  return sum / double(frequency.size());
+}
+
+double analysis_value(Metric metric, const json& a) {
+  switch (metric) {
+    case Metric::inner_balance:
+      return a.at("balance").at("inner");
+    case Metric::outer_balance:
+      return a.at("balance").at("outer");
+    case Metric::mutual_information:
+      return a.at("mean_mutual_information");
+    case Metric::gate_entropy:
+      return mean_of(a.at("gate_entropy").at("mean"));
+    case Metric::gate_norm:
+      return mean_of(a.at("router_weights").at("norm"));
+    case Metric::gate_deviation:
+      return mean_of(a.at("router_weights").at("stddev"));
+    case Metric::busiest_expert:
+      return busiest(a.at("expert_frequency"));
+    case Metric::expert_similarity:
+      return a.at("expert_similarity").at("mean");
+    case Metric::gradient_total:
+      return a.at("router_gradients").at("all").at("total");
+    case Metric::gradient_lm:
+      return a.at("router_gradients").at("all").at("lm");
+    default:
+      return a.at("router_gradients").at("all").at("balance");
+  }
+}
 
 double value_of(Metric metric, const ResultRun& run) {
   switch (metric) {
@@ -25,7 +71,7 @@ double value_of(Metric metric, const ResultRun& run) {
     case Metric::seconds:
       return run.outcome.seconds_per_1000_steps;
     default:
-      fail("reproduce: metric ", int(metric), " has no value");
+      return analysis_value(metric, run.outcome.analysis);
   }
 }
 
@@ -102,7 +148,8 @@ Results collect(const Plan& plan) {
   for (const Column& column : plan.table.columns) results.columns.push_back(column_of(plan, column));
   for (const Row& row : plan.table.rows) {
     ResultRow filled{row, {}};
-    for (const Column& column : plan.table.columns) filled.cells.push_back(cell_of(plan, results, column, row));
+    for (const Column& column : plan.table.columns)
+      filled.cells.push_back(cell_of(plan, results, column, row));
     results.rows.push_back(std::move(filled));
   }
   take_differences(results);

@@ -8,8 +8,8 @@ namespace rmoe::reproduce {
 
 /// One number of the table: over seeds, and against the same seeds of the baseline's row.
 struct Cell {
-  std::vector<size_t> runs = {};     // index into Results::runs, seed by seed; empty: nothing of ours here
-  std::vector<double> values = {};   // one per run
+  std::vector<size_t> runs = {};    // index into Results::runs, seed by seed; empty: nothing of ours here
+  std::vector<double> values = {};  // one per run
   Summary summary = {};
   Summary difference = {};  // n = 0 where none is taken
 };

@@ -2,6 +2,7 @@
 
 #include "engine/memory.hpp"
 #include "engine/parallel.hpp"
+#include "train/analysis/analysis.hpp"
 #include "train/checkpointed_model.hpp"
 #include "train/exact.hpp"
 #include "train/fields.hpp"
@@ -125,8 +126,13 @@ RunState state_of(const Plan& plan, const PlannedRun& run) {
   refuse_if_different(*state, plan, run);
   RunState found{.step = state->at("step")};
   found.trained = found.step == run.config.train.steps && state->at("validated_step") == found.step;
-  found.evaluated =
-      found.trained && read_json(folder / "result.json").value("checkpoint", json()) == key_of(plan, run);
+  if (!found.trained) return found;
+  const json key = key_of(plan, run);
+  const auto is_current = [&](const char* file) {
+    return read_json(folder / file).value("checkpoint", json()) == key;
+  };
+  found.evaluated = is_current("result.json");
+  found.analyzed = !plan.needs_analysis() || is_current("analysis.json");
   return found;
 }
 
@@ -162,6 +168,28 @@ bool evaluate_best(const Plan& plan, const PlannedRun& run) {
   return true;
 }
 
+bool analyze_best(const Plan& plan, const PlannedRun& run) {
+  const fs::path folder = plan.folder(run);
+  const CheckpointedModel opened = open_checkpoint(folder);
+  const TrainConfig& train = run.config.train;
+  ProgressLine line(1);
+  const AnalyzeOptions options{.streams = train.eval_streams,
+                               .block = train.block,
+                               .blocks = train.eval_blocks,
+                               .tick = [&](int64_t done, int64_t all) {
+                                 line.count("analysing block", done, all);
+                                 return !stop_requested();
+                               }};
+  Analysis analysis = analyze(*opened.model, plan.texts[run.text].corpus.test, options);
+  if (!analysis.complete) return false;
+  analysis.run = run.name;
+  analysis.split = "test";
+  analysis.step = opened.step;
+  const json cached{{"checkpoint", key_of(plan, run)}, {"analysis", to_json(analysis)}};
+  files::replace(folder / "analysis.json", cached.dump(1) + "\n");
+  return true;
+}
+
 Outcome outcome_of(const Plan& plan, const PlannedRun& run) {
   const fs::path folder = plan.folder(run);
   const json result = read_json(folder / "result.json"), measured = read_json(folder / "measured.json");
@@ -173,7 +201,8 @@ Outcome outcome_of(const Plan& plan, const PlannedRun& run) {
           .test_tokens = result.at("test").at("tokens"),
           .seconds_per_1000_steps = tokens / median_tokens_per_s(folder / "metrics.jsonl"),
           .peak_bytes = measured.value("peak_bytes", int64_t(0)),
-          .machine = measured.value("machine", "unknown machine")};
+          .machine = measured.value("machine", "unknown machine"),
+          .analysis = plan.needs_analysis() ? read_json(folder / "analysis.json").at("analysis") : json()};
 }
 
 }  // namespace rmoe::reproduce

@@ -2,6 +2,7 @@
 // kept beside its checkpoints:
 //
 //   RUN/result.json    loss of the best checkpoint on the whole of both splits
+//   RUN/analysis.json  its analyses, if a table asked for them
 //   RUN/measured.json  peak memory, and the machine
 #pragma once
 
@@ -15,6 +16,7 @@ struct RunState {
   int64_t step = 0;
   bool trained = false;    // to the last step, and validated there
   bool evaluated = false;  // result.json is of the checkpoint that is best now
+  bool analyzed = false;   // analysis.json too, or no table asks for it
 };
 
 /// What is there of a run. One of other settings or other data is an Error that names what differs.
@@ -26,6 +28,9 @@ bool train_to_end(const Plan& plan, const PlannedRun& run);
 /// Evaluates the best checkpoint on all of validation and test; false if a signal came first.
 bool evaluate_best(const Plan& plan, const PlannedRun& run);
 
+/// Analyses the best checkpoint on test blocks; false if a signal came first.
+bool analyze_best(const Plan& plan, const PlannedRun& run);
+
 /// The numbers of a run that is trained and evaluated.
 struct Outcome {
   int64_t best_step = 0;
@@ -34,6 +39,7 @@ struct Outcome {
   double seconds_per_1000_steps = 0;          // median over the log lines
   int64_t peak_bytes = 0;
   std::string machine;
+  nlohmann::json analysis;  // null if the plan needs none
 };
 Outcome outcome_of(const Plan& plan, const PlannedRun& run);
 

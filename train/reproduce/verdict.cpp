@@ -48,8 +48,8 @@ std::string comparison(const Results& results, size_t column) {
   std::vector<std::string> parts;
   for (const ResultRow& row : results.rows)
     if (const Summary& d = row.cells[column].difference; d.n > 0)
-      parts.push_back(fmt::format("{} − {} = {}", row.row.label, results.rows[row.row.baseline].row.label,
-                                  judged(d)));
+      parts.push_back(
+          fmt::format("{} − {} = {}", row.row.label, results.rows[row.row.baseline].row.label, judged(d)));
   if (parts.empty()) return "";
   return fmt::format("{}, lower is better: {}.", results.columns[column].heading, join(parts, ", "));
 }
