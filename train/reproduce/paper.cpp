@@ -67,12 +67,12 @@ const std::vector<PaperTable> kTables{
         .about = "XMoE of three sizes, each alone and reading the recurrent state",
         .columns = language_modelling("{:.2f}"),
         .rows = {
-            {"XMoE(8)",  "xmoe8",       {1.160, 1.132, 31.74, 33.55}, 0},
-            {"+ GRU",    "xmoe8-rmoe",  {1.150, 1.124, 31.34, 32.99}, 0},
-            {"XMoE(16)", "xmoe",        {1.150, 1.125, 31.27, 32.93}, 2},
-            {"+ GRU",    "xmoe-rmoe",   {1.144, 1.119, 31.15, 32.47}, 2},
-            {"XMoE(32)", "xmoe32",      {1.140, 1.114, 31.30, 32.71}, 4},
-            {"+ GRU",    "xmoe32-rmoe", {1.136, 1.112, 31.25, 32.55}, 4},
+            {"XMoE(8)",        "xmoe8",       {1.160, 1.132, 31.74, 33.55}, 0},
+            {"XMoE(8) + GRU",  "xmoe8-rmoe",  {1.150, 1.124, 31.34, 32.99}, 0},
+            {"XMoE(16)",       "xmoe",        {1.150, 1.125, 31.27, 32.93}, 2},
+            {"XMoE(16) + GRU", "xmoe-rmoe",   {1.144, 1.119, 31.15, 32.47}, 2},
+            {"XMoE(32)",       "xmoe32",      {1.140, 1.114, 31.30, 32.71}, 4},
+            {"XMoE(32) + GRU", "xmoe32-rmoe", {1.136, 1.112, 31.25, 32.55}, 4},
         },
     },
     {

@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 /// Settings that change what a run says or keeps, not what it computes. The text is compared by its tokens.
-constexpr std::array kHarmless{"train.log_every", "train.checkpoint_every", "train.keep", "data.path"};
+constexpr std::array kHarmless{"train.log_every", "train.checkpoint_every", "train.keep",
+                               "train.analyze_every", "data.path"};
 
 std::string text_of(const Field& field) {
   return std::visit(
@@ -122,9 +123,10 @@ std::string machine_description() {
 RunState state_of(const Plan& plan, const PlannedRun& run) {
   const fs::path folder = plan.folder(run);
   const std::optional<json> state = newest_state(folder);
-  if (!state) return {};
+  RunState found{.analyzed = !plan.needs_analysis()};
+  if (!state) return found;
   refuse_if_different(*state, plan, run);
-  RunState found{.step = state->at("step")};
+  found.step = state->at("step");
   found.trained = found.step == run.config.train.steps && state->at("validated_step") == found.step;
   if (!found.trained) return found;
   const json key = key_of(plan, run);
@@ -132,7 +134,7 @@ RunState state_of(const Plan& plan, const PlannedRun& run) {
     return read_json(folder / file).value("checkpoint", json()) == key;
   };
   found.evaluated = is_current("result.json");
-  found.analyzed = !plan.needs_analysis() || is_current("analysis.json");
+  found.analyzed = found.analyzed || is_current("analysis.json");
   return found;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <functional>
 #include <set>
 
 namespace rmoe::reproduce {
@@ -14,7 +15,7 @@ std::string join(const std::vector<std::string>& parts, const char* separator) {
   return text;
 }
 
-/// "3.5" with a sign that is as wide as plus.
+/// "−0.0042": a true minus sign.
 std::string signed_text(double value) {
   return fmt::format("{}{:.4f}", value < 0 ? "−" : "+", std::fabs(value));
 }
@@ -30,28 +31,38 @@ std::string facts(const Results& results) {
                     run.config.model.hidden, t.steps, t.batch * t.block);
     if (std::ranges::find(kinds, kind) == kinds.end()) kinds.push_back(kind);
   }
-  std::string text = fmt::format("What was run: {} seed{}; {}", results.seeds, results.seeds == 1 ? "" : "s",
-                                 join(kinds, "; "));
+  std::string text = fmt::format("Scale {}, {} seed{}; {}", results.scale, results.seeds,
+                                 results.seeds == 1 ? "" : "s", join(kinds, "; "));
   if (!results.overrides.empty()) text += fmt::format(" (changed by {})", join(results.overrides, " "));
   return text + ".";
 }
 
-std::string judged(const Summary& d) {
-  const std::string text = difference_text(d);
-  if (d.n < 2) return text;
-  return text + (std::fabs(d.mean) > d.standard_error ? " (more than its standard error)"
-                                                      : " (within its standard error: nothing shown)");
+bool is_shown(const Summary& d) { return d.n > 1 && std::fabs(d.mean) > d.standard_error; }
+
+/// "RMoE −0.0042 ± 0.0013" of the rows whose difference passes `test`, or "none".
+template <class Test>
+std::string differences(const Results& results, size_t column, const Test& test) {
+  std::vector<std::string> parts;
+  for (const ResultRow& row : results.rows)
+    if (const Summary& d = row.cells[column].difference; d.n > 0 && test(d))
+      parts.push_back(fmt::format("{} − {} = {}", row.row.label, results.rows[row.row.baseline].row.label,
+                                  difference_text(d)));
+  return parts.empty() ? "none" : join(parts, ", ");
 }
 
 /// Every row of a column against its baseline; empty if there is nothing to compare.
 std::string comparison(const Results& results, size_t column) {
-  std::vector<std::string> parts;
-  for (const ResultRow& row : results.rows)
-    if (const Summary& d = row.cells[column].difference; d.n > 0)
-      parts.push_back(
-          fmt::format("{} − {} = {}", row.row.label, results.rows[row.row.baseline].row.label, judged(d)));
-  if (parts.empty()) return "";
-  return fmt::format("{}, lower is better: {}.", results.columns[column].heading, join(parts, ", "));
+  const auto all = [](const Summary&) { return true; };
+  const std::string heading = results.columns[column].heading + ", lower is better. ";
+  if (differences(results, column, all) == "none") return "";
+  if (results.seeds == 1)
+    return heading + differences(results, column, all) +
+           ". One seed has no standard error: none of this is evidence.";
+  return fmt::format(
+      "{}Differences larger than their standard error, as a third to a half are by chance alone: {}. Within "
+      "it, "
+      "so that nothing is shown: {}.",
+      heading, differences(results, column, is_shown), differences(results, column, std::not_fn(is_shown)));
 }
 
 std::string limits(const Results& results) {
@@ -74,8 +85,6 @@ std::vector<std::string> verdict(const Results& results) {
   for (size_t c = 0; c < results.columns.size(); ++c)
     if (results.columns[c].paper.metric == Metric::valid)
       if (const std::string text = comparison(results, c); !text.empty()) sentences.push_back(text);
-  if (sentences.size() > 1 && results.seeds == 1)
-    sentences.push_back("One seed has no standard error: none of these differences is evidence.");
   sentences.push_back(limits(results));
   return sentences;
 }
