@@ -8,26 +8,6 @@
 #include <map>
 
 namespace rmoe::test {
-namespace {
-
-int64_t total_parameters(const ModelConfig& model, const std::string& router) {
-  return count_parameters(Model(model, {.name = router}, 1, DType::f32, Device::meta)).total;
-}
-
-ModelConfig enwik8_medium() { return {.vocab = 205}; }
-ModelConfig enwik8_small() { return {.layers = 6, .hidden = 264, .vocab = 205, .expert_hidden = 264}; }
-
-}  // namespace
-
-// The paper counts 36.08, 36.51, 15.32 and 15.61 M: ours less the LayerNorm it allocates in every layer and
-// never uses (LN3, 2C numbers in each of L layers: 8*704 and 6*528).
-TEST_CASE("parameter counts are the paper's less the unused LN3") {
-  CHECK(total_parameters(enwik8_medium(), "smoe") == 36'076'813 - 8 * 704);
-  CHECK(total_parameters(enwik8_medium(), "rmoe") == 36'502'029);
-  CHECK(total_parameters(enwik8_small(), "smoe") == 15'319'165 - 6 * 528);
-  CHECK(total_parameters(enwik8_small(), "rmoe") == 15'604'765);
-}
-
 TEST_CASE("the Llama-style model counts what the literal configuration gives") {
   const ModelConfig config{.kind = "llama",
                            .layers = 24,
@@ -45,19 +25,36 @@ TEST_CASE("the Llama-style model counts what the literal configuration gives") {
   CHECK(rmoe.total - smoe.total == 3'588'864);
 }
 
+namespace {
+
+/// Where a value passes without its gradient, only what comes after the last such place has the gradient that
+/// finite differences see.
+bool detaches(const TinyCase& c) { return c.router.name.ends_with("detach"); }
+bool is_last_layer(const Parameter& p, const TinyCase& c) {
+  return p.name.starts_with(concat("layers.", c.model.layers - 1, "."));
+}
+
+}  // namespace
+
 TEST_CASE("whole models pass the gradient check in every parameter, memory in use") {
+  const int before = thread_count();
+  set_thread_count(1);  // sizes too small to share
   for (const TinyCase& c : tiny_cases()) {
     CAPTURE(c.name);
-    Model model(c.model, c.router, 3, DType::f64);
+    Model model(c.model, c.router, 4, DType::f64);
     spread_parameters(model);
     const Batch batch = tiny_batch(c.model);
     const Memory memory = warm_memory(model);
     const auto f = [&] { return Vars{losses(model(batch.inputs, memory, {}), batch.targets, 0.01).total}; };
     Vars leaves;
-    for (const Parameter& p : model.parameters()) leaves.push_back(p.var);
-    const GradcheckResult result = gradcheck(f, leaves, {.step = 1e-5});
+    for (const Parameter& p : model.parameters())
+      if (p.var.requires_grad() && (!detaches(c) || is_last_layer(p, c))) leaves.push_back(p.var);
+    // Every element for the two main routers; for the others a few of every parameter.
+    const bool main = c.router.name == "smoe" || c.router.name == "rmoe";
+    const GradcheckResult result = gradcheck(f, leaves, {.step = 1e-5, .most = main ? -1 : 6});
     CHECK_MESSAGE(result.error < 1e-7, "off by ", result.error, " at ", result.where);
   }
+  set_thread_count(before);
 }
 
 TEST_CASE("recomputed blocks give the same bits as kept ones, dropout on") {
@@ -103,14 +100,6 @@ TEST_CASE("dropout masks do not depend on how the batch is split, and change fro
   Context later = context;
   later.step = 3;
   CHECK(largest_difference(model(batch.inputs, memory, later).logits().value(), whole) > 1e-3);
-}
-
-TEST_CASE("a router name with a typo is refused with the names that exist") {
-  CHECK(error_of([] { Model(tiny_cases()[0].model, {.name = "rmeo"}, 1); }) ==
-        "router: there is no \"rmeo\"; known are dense, smoe, smoe-mlp, random, hyper, cosine, xmoe8, xmoe, "
-        "xmoe32, "
-        "rmoe, rmoe-rnn, rmoe-lstm, rmoe-shared-proj, rmoe-detach, rmoe-np, rmoe-np-r0.5, rmoe-np-r1.0, "
-        "rmoe-np-r0.5-detach, rmoe-np-r1.0-detach, xmoe8-rmoe, xmoe-rmoe, xmoe32-rmoe");
 }
 
 }  // namespace rmoe::test

@@ -8,6 +8,7 @@
 #include "train/trace.hpp"
 #include "train/weights.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <doctest/doctest.h>
 #include <filesystem>
@@ -16,7 +17,7 @@
 namespace rmoe::test {
 namespace {
 
-const std::vector<std::string> kCases = {"lm-smoe", "lm-rmoe", "llama-smoe", "llama-rmoe", "llama-dense"};
+const std::vector<std::string> kTrained = {"lm-smoe", "lm-rmoe", "llama-smoe", "llama-rmoe", "llama-dense"};
 
 struct Precision {
   DType dtype;
@@ -26,6 +27,15 @@ const std::vector<Precision> kPrecisions = {{DType::f64, 1e-12, 1e-11}, {DType::
 
 std::filesystem::path golden(const std::string& name) {
   return std::filesystem::path(RMOE_SOURCE_DIR) / "tests" / "golden" / name;
+}
+
+/// Every case there is a file for, and so, as the first test sees to, every router.
+std::vector<std::string> all_cases() {
+  std::vector<std::string> names;
+  for (const auto& file : std::filesystem::directory_iterator(golden("")))
+    if (file.path().extension() == ".toml") names.push_back(file.path().stem().string());
+  std::ranges::sort(names);
+  return names;
 }
 
 Tensor find(const std::vector<NamedTensor>& tensors, const std::string& name) {
@@ -86,8 +96,14 @@ std::vector<NamedTensor> in_forward_order(std::vector<NamedTensor> dump) {
 
 }  // namespace
 
+TEST_CASE("golden: there is a case of every router") {
+  const auto cases = all_cases();
+  for (const std::string& router : router_names())
+    CHECK_MESSAGE(std::ranges::count(cases, (router == "dense" ? "llama-" : "lm-") + router) == 1, router);
+}
+
 TEST_CASE("golden: losses, logits, routing and all gradients of every model") {
-  for (const std::string& name : kCases)
+  for (const std::string& name : all_cases())
     for (const Precision& precision : kPrecisions) {
       CAPTURE(name);
       GoldenCase c(name, precision.dtype);
@@ -118,7 +134,7 @@ TEST_CASE("golden: the next block of a stream, with the memory the first one lef
 }
 
 TEST_CASE("golden: ten steps of Adam") {
-  for (const std::string& name : kCases)
+  for (const std::string& name : kTrained)
     for (const Precision& precision : kPrecisions) {
       CAPTURE(name);
       GoldenCase c(name, precision.dtype);

@@ -21,12 +21,13 @@ std::vector<TinyCase> tiny_cases() {
   ModelConfig llama = lm;
   llama.kind = "llama";
   llama.init_std = 0.3;
-  const auto router = [](const char* name) { return RouterConfig{.name = name, .state = 5}; };
-  return {{"lm-smoe", lm, router("smoe")},
-          {"lm-rmoe", lm, router("rmoe")},
-          {"llama-smoe", llama, router("smoe")},
-          {"llama-rmoe", llama, router("rmoe")},
-          {"llama-dense", llama, router("dense")}};
+  std::vector<TinyCase> cases;
+  for (const std::string& name : router_names()) {
+    const RouterConfig router{.name = name, .state = 5};
+    if (name != "dense") cases.push_back({"lm-" + name, lm, router});
+    cases.push_back({"llama-" + name, llama, router});
+  }
+  return cases;
 }
 
 Batch tiny_batch(const ModelConfig& config) {

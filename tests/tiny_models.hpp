@@ -13,7 +13,7 @@ struct TinyCase {
   RouterConfig router;
 };
 
-/// Both kinds with both routers, and the dense Llama: 2 layers, odd sizes.
+/// Both kinds with every router, and the dense Llama: 2 layers, odd sizes.
 std::vector<TinyCase> tiny_cases();
 
 /// Two streams of five tokens.

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as nnf
 
+from golden_router import cell_shapes, route, router_shapes
+
 AUX_WEIGHT = 0.01
 NORM_EPS = 1e-5
 ROPE_THETA = 10000.0
@@ -20,7 +22,7 @@ ROPE_THETA = 10000.0
 @dataclass(frozen=True)
 class Case:
     kind: str  # lm | llama
-    router: str  # smoe | rmoe | dense
+    router: str  # dense, or a name of golden_router.ROUTERS
     layers: int
     B: int
     T: int
@@ -44,21 +46,18 @@ def layer_shapes(c):
         return shapes | {"mlp.w1": (c.F, c.C), "mlp.w2": (c.C, c.F), "mlp.w3": (c.F, c.C)}
     shapes |= {"moe.experts.w1": (c.E, c.F, c.C), "moe.experts.w2": (c.E, c.C, c.F)}
     if lm:
-        shapes |= {"moe.experts.b1": (c.E, c.F), "moe.experts.b2": (c.E, c.C), "moe.router.head.bias": (c.E,)}
+        shapes |= {"moe.experts.b1": (c.E, c.F), "moe.experts.b2": (c.E, c.C)}
     else:
         shapes |= {"moe.experts.w3": (c.E, c.F, c.C)}
-    if c.router == "rmoe":
-        return shapes | {"moe.router.proj.weight": (c.P, c.C), "moe.router.head.weight": (c.E, c.P)}
-    return shapes | {"moe.router.head.weight": (c.E, c.C)}
+    return shapes | {f"moe.router.{key}": shape for key, shape in router_shapes(c.router, c.C, c.E, c.P, lm).items()}
 
 
 def parameter_shapes(c):
     """Every checkpoint key and its shape."""
     shapes = {"embed.weight": (c.V, c.C), "head.weight": (c.V, c.C)}
     shapes |= {"key_pe": (c.C // c.H, c.L), "head.bias": (c.V,)} if c.kind == "lm" else {"norm.weight": (c.C,)}
-    if c.router == "rmoe":
-        shapes |= {f"router_cell.weight_{x}": (3 * c.P, c.P) for x in ("ih", "hh")}
-        shapes |= {f"router_cell.bias_{x}": (3 * c.P,) for x in ("ih", "hh")}
+    if c.router != "dense":
+        shapes |= {f"router_cell.{key}": shape for key, shape in cell_shapes(c.router, c.C, c.P).items()}
     for i in range(c.layers):
         shapes |= {f"layers.{i}.{name}": shape for name, shape in layer_shapes(c).items()}
     return shapes
@@ -118,21 +117,6 @@ def attention(c, p, h, memory, key_pe):
     return join_heads(y) @ p["o.weight"].T
 
 
-def gru_cell(p, x, h):
-    """Eq. 2, 3, 5: the state runs over layers, each token has its own."""
-    x_s, x_z, x_n = (x @ p["weight_ih"].T + p["bias_ih"]).chunk(3, dim=-1)
-    h_s, h_z, h_n = (h @ p["weight_hh"].T + p["bias_hh"]).chunk(3, dim=-1)
-    s, z = torch.sigmoid(x_s + h_s), torch.sigmoid(x_z + h_z)
-    return (1 - z) * torch.tanh(x_n + s * h_n) + z * h
-
-
-def router_logits(p, cell, x, state):
-    """The head reads the state where there is a cell, the token itself where there is none."""
-    if cell:
-        x = state = gru_cell(cell, x @ p["proj.weight"].T, state)
-    return x @ p["head.weight"].T + p.get("head.bias", 0), state
-
-
 def gate(logits, K):
     """Gates and choices [B,T,K], and the load-balance loss E sum_e f_e P_e of one layer."""
     E = logits.shape[-1]
@@ -156,7 +140,7 @@ def moe(c, layer, cell, x, state):
     if c.router == "dense":
         w1, w2, w3 = (layer[f"mlp.w{i}"] for i in (1, 2, 3))
         return (nnf.silu(x @ w1.T) * (x @ w3.T)) @ w2.T, state, x.new_zeros(()), {}
-    logits, state = router_logits(sub(layer, "moe.router."), cell, x, state)
+    logits, state = route(c.router, sub(layer, "moe.router."), cell, x, state)
     gates, experts, aux = gate(logits, c.K)
     weight = torch.zeros_like(logits).scatter(-1, experts, gates)  # [B,T,E]
     y = torch.einsum("bte,btec->btc", weight, run_experts(sub(layer, "moe.experts."), x))
@@ -186,7 +170,7 @@ def forward(c, params, tokens, memory):
     """One block: everything the trace shows but gradients, and the memory it leaves behind."""
     inputs, targets = tokens[:, :-1].long(), tokens[:, 1:].long()
     h = params["embed.weight"][inputs]
-    state, aux_loss = h.new_zeros(c.B, c.T, c.P), h.new_zeros(())
+    state, aux_loss = (None, None, None), h.new_zeros(())
     cell, trace, next_memory = sub(params, "router_cell."), {}, []
     for i in range(c.layers):
         layer = sub(params, f"layers.{i}.")

@@ -10,13 +10,16 @@ Files per CASE, safetensors but the first, results in F64 and choices in I32:
     CASE.weights   its parameters, F32
     CASE.tokens    one block, [B, T+1]
     CASE.trace     what `rmoe trace` must say of it; gradients are those of loss + 0.01 aux_loss
-    CASE.memory    lm only: the next block of the same streams, and its trace with the memory left by the first
+    CASE.memory    the next block of the same streams, and its trace with the memory left by the first
     CASE.adam      ten training steps on the first block: the losses before each, some parameters after the last
+
+smoe, rmoe and dense have all of them (memory: lm), the other routers the first four.
 
 Before a case is written it is checked: finite differences, torch's own cell and norms, naive loops, float32.
 """
 
 import argparse
+import dataclasses
 import math
 from pathlib import Path
 
@@ -25,20 +28,50 @@ import torch
 import torch.nn.functional as nnf
 
 import golden_model as model
+import golden_router as router
 from golden_model import Case, forward, total_loss, zero_memory
 
 MIN_MARGIN = 1e-3  # between neighbouring router logits down to the K+1-th: float32 must choose the same experts
 ADAM_STEPS = 10
 
 # Sizes differ wherever they can, so that a swapped axis cannot fit. One span is shorter than the block, one longer.
-# Each seed is the first from 0 up that passes check_routing.
+# Each seed is the first from 0 up that passes check_routing: --find-seeds says which.
 CASES = {
-    "lm-smoe": Case("lm", "smoe", layers=2, B=2, T=9, C=15, H=3, E=6, K=2, F=10, P=8, V=17, L=4, seed=0),
-    "lm-rmoe": Case("lm", "rmoe", layers=3, B=2, T=8, C=15, H=3, E=6, K=2, F=7, P=9, V=17, L=11, seed=295),
+    "lm-smoe": Case("lm", "smoe", layers=2, B=2, T=9, C=15, H=3, E=6, K=2, F=10, P=8, V=17, L=4, seed=17),
+    "lm-rmoe": Case("lm", "rmoe", layers=3, B=2, T=8, C=15, H=3, E=6, K=2, F=7, P=9, V=17, L=11, seed=203),
     "llama-smoe": Case("llama", "smoe", layers=2, B=2, T=9, C=18, H=3, E=5, K=2, F=7, P=10, V=17, seed=0),
     "llama-rmoe": Case("llama", "rmoe", layers=2, B=2, T=9, C=18, H=3, E=5, K=3, F=7, P=10, V=17, seed=2),
     "llama-dense": Case("llama", "dense", layers=2, B=2, T=9, C=18, H=3, E=5, K=2, F=7, P=10, V=17, seed=0),
 }
+# The other routers, smaller. Three layers: a residual of own logits is not one of their sums.
+SEEDS = {
+    "lm-smoe-mlp": (2, 2),
+    "lm-random": (3, 1),
+    "lm-hyper": (2, 0),
+    "lm-cosine": (3, 0),
+    "lm-xmoe8": (3, 0),
+    "lm-xmoe": (3, 11),
+    "lm-xmoe32": (3, 2),
+    "lm-rmoe-rnn": (3, 1),
+    "lm-rmoe-lstm": (3, 0),
+    "lm-rmoe-shared-proj": (3, 0),
+    "lm-rmoe-detach": (3, 3),
+    "lm-rmoe-np": (3, 4),
+    "lm-rmoe-np-r0.5": (3, 3),
+    "lm-rmoe-np-r1.0": (3, 3),
+    "lm-rmoe-np-r0.5-detach": (3, 3),
+    "lm-rmoe-np-r1.0-detach": (3, 3),
+    "lm-xmoe8-rmoe": (3, 0),
+    "lm-xmoe-rmoe": (3, 3),
+    "lm-xmoe32-rmoe": (3, 0),
+    "llama-smoe-mlp": (2, 0),
+    "llama-hyper": (2, 2),
+    "llama-xmoe-rmoe": (2, 1),
+    "llama-rmoe-lstm": (2, 0),
+}
+for name, (layers, seed) in SEEDS.items():
+    kind, preset = name.split("-", 1)
+    CASES[name] = Case(kind, preset, layers, B=1, T=7, C=12, H=2, E=4, K=2, F=5, P=6, V=11, L=5, seed=seed)
 
 
 def random_parameter(name, shape, rng):
@@ -49,6 +82,8 @@ def random_parameter(name, shape, rng):
         x = 1 + 0.2 * x
     elif kind.startswith("b"):
         x = 0.3 * x
+    elif kind == "temperature":
+        x = 0.3 + 0.05 * x
     elif module != "embed" and kind != "key_pe":
         x = x * (3 if "router.head" in name else 1) / math.sqrt(shape[-1])
     return x.float().double()  # exact in float32, the precision it is stored in
@@ -65,9 +100,14 @@ def trace_block(c, params, tokens, memory):
     """What `rmoe trace` writes, and the memory for the next block."""
     leaves = {name: x.clone().requires_grad_() for name, x in params.items()}
     trace, next_memory = forward(c, leaves, tokens, memory)
-    grads = torch.autograd.grad(total_loss(trace), list(leaves.values()))
-    trace |= {f"grad.{name}": grad for name, grad in zip(leaves, grads)}
+    learning = [name for name in leaves if not router.is_frozen(c.router, name)]
+    grads = torch.autograd.grad(total_loss(trace), [leaves[name] for name in learning])
+    trace |= {f"grad.{name}": grad for name, grad in zip(learning, grads)}
     return {name: x.detach() for name, x in trace.items()}, next_memory
+
+
+def is_full(c):
+    return c.router in ("smoe", "rmoe", "dense")
 
 
 def final_keys(c):
@@ -102,9 +142,12 @@ def check_parts(c):
     random = lambda *shape: torch.randn(shape, generator=rng, dtype=torch.float64)
     D, L, T = c.C // c.H, 7, 5
 
-    cell = torch.nn.GRUCell(c.P, c.P, dtype=torch.float64)
-    x, h = random(c.B, c.P), random(c.B, c.P)
-    near("gru_cell", model.gru_cell(dict(cell.named_parameters()), x, h), cell(x, h))
+    x, h, s = random(c.B, c.P), random(c.B, c.P), random(c.B, c.P)
+    for kind, cls in {"gru": torch.nn.GRUCell, "rnn": torch.nn.RNNCell, "lstm": torch.nn.LSTMCell}.items():
+        cell = cls(c.P, c.P, dtype=torch.float64)
+        want = cell(x, (h, s)) if kind == "lstm" else (cell(x, h), s)
+        for got, part in zip(router.cell_step(kind, dict(cell.named_parameters()), x, h, s), want):
+            near(kind, got, part)
 
     x, w, b = random(c.B, c.C), random(c.C), random(c.C)
     near("layer norm", model.norm({"weight": w, "bias": b}, x), nnf.layer_norm(x, (c.C,), w, b, model.NORM_EPS))
@@ -159,7 +202,14 @@ def check_gradients(c, params, tokens, memory, trace):
     """Central differences at one random entry of every parameter, among those that have a gradient."""
     rng = torch.Generator().manual_seed(c.seed)
     for name, x in params.items():
+        if router.is_frozen(c.router, name):
+            continue
+        if router.detaches(c.router) and not name.startswith(f"layers.{c.layers - 1}."):
+            continue  # what is detached later on, differences see all the same
         grad = trace[f"grad.{name}"].flatten()
+        if name == "router_cell.weight_hh" and router.ROUTERS[c.router].passing == "none":
+            assert not grad.any(), "it meets no state but zero"
+            continue
         alive = grad.nonzero().flatten()
         at = alive[torch.randint(len(alive), (), generator=rng)]  # fails where a parameter gets no gradient at all
         step = 1e-5 * torch.zeros_like(grad).index_fill(0, at, 1).view_as(x)
@@ -197,13 +247,30 @@ state = {c.P}
 """
 
 
-def make_case(name, c, out):
-    check_parts(c)
+def first_block(c):
     params, stream = make_inputs(c)
     tokens, next_tokens = stream[:, : c.T + 1].contiguous(), stream[:, c.T :].contiguous()
     trace, memory = trace_block(c, params, tokens, zero_memory(c))
-    adam, steps = train(c, params, tokens)
+    adam, steps = train(c, params, tokens) if is_full(c) else (None, [])
     check_routing(c, [trace, *steps])
+    if is_full(c) and c.kind == "lm":
+        next_trace, _ = trace_block(c, params, next_tokens, memory)
+        check_routing(c, [next_trace])
+    return params, tokens, next_tokens, trace, memory, adam
+
+
+def find_seed(c):
+    for seed in range(100_000):
+        try:
+            first_block(dataclasses.replace(c, seed=seed))
+            return seed
+        except AssertionError:
+            continue
+
+
+def make_case(name, c, out):
+    check_parts(c)
+    params, tokens, next_tokens, trace, memory, adam = first_block(c)
     check_gradients(c, params, tokens, zero_memory(c), trace)
     check_float32(c, params, tokens, trace)
 
@@ -211,21 +278,28 @@ def make_case(name, c, out):
     write(out / f"{name}.weights.safetensors", {key: x.float() for key, x in params.items()})
     write(out / f"{name}.tokens.safetensors", {"tokens": tokens})
     write(out / f"{name}.trace.safetensors", trace)
+    print(f"{name}: loss {trace['loss']:.6f}, aux_loss {trace['aux_loss']:.6f}")
+    if not is_full(c):
+        return
     write(out / f"{name}.adam.safetensors", adam)
     if c.kind == "lm":
         next_trace, _ = trace_block(c, params, next_tokens, memory)
-        check_routing(c, [next_trace])
         check_gradients(c, params, next_tokens, memory, next_trace)
         write(out / f"{name}.memory.safetensors", {"tokens": next_tokens, **next_trace})
-    print(f"{name}: loss {trace['loss']:.6f}, aux_loss {trace['aux_loss']:.6f}, at step 10 {adam['losses'][-1]:.6f}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "tests" / "golden")
-    out = parser.parse_args().out
+    parser.add_argument("--find-seeds", action="store_true", help="print the first good seed of every case and stop")
+    args = parser.parse_args()
+    out = args.out
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
+    if args.find_seeds:
+        for name, c in CASES.items():
+            print(f"{name}: {find_seed(c)}")
+        return
     for name, c in CASES.items():
         make_case(name, c, out)
 
