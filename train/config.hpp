@@ -22,6 +22,7 @@ struct TrainConfig {
   int64_t eval_blocks = 100;
   int64_t eval_streams = 8;
   int64_t log_every = 50;
+  int64_t analyze_every = 1000;
   int64_t checkpoint_every = 0;
   int64_t keep = 3;
 
@@ -37,6 +38,8 @@ struct TrainConfig {
     field("eval_blocks", eval_blocks, "blocks of a validation during training");
     field("eval_streams", eval_streams, "streams a validation reads in parallel");
     field("log_every", log_every, "steps between two log lines");
+    field("analyze_every", analyze_every,
+          "steps between analyses of routers and experts (train/analysis); 0 makes none");
     field("checkpoint_every", checkpoint_every, "steps between checkpoints; 0 saves after each validation");
     field("keep", keep, "newest checkpoints kept, besides the best");
   }

@@ -66,8 +66,8 @@ void check_ranges(Checker& check) {
       1, {"model.layers", "model.hidden", "model.heads", "model.span", "model.experts", "model.top_k",
           "model.expert_hidden", "router.state", "train.steps", "train.batch", "train.block",
           "train.micro_batches", "train.eval_blocks", "train.eval_streams", "train.log_every", "train.keep"});
-  check.at_least(
-      0, {"model.vocab", "train.seed", "train.eval_every", "train.checkpoint_every", "optimizer.warmup"});
+  check.at_least(0, {"model.vocab", "train.seed", "train.eval_every", "train.analyze_every",
+                     "train.checkpoint_every", "optimizer.warmup"});
   check.numbers(
       "a number in [0, 1)", [](double x) { return x >= 0 && x < 1; },
       {"model.dropout", "data.valid_share", "data.test_share", "optimizer.beta1", "optimizer.beta2"});

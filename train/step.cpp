@@ -3,6 +3,7 @@
 #include "engine/flops.hpp"
 #include "ops/elementwise/elementwise.hpp"
 #include "ops/grad_norm/grad_norm.hpp"
+#include "train/analysis/step_analysis.hpp"
 #include "train/nan_guard.hpp"
 #include "train/routing_summary.hpp"
 #include "train/schedule.hpp"
@@ -39,10 +40,15 @@ class NextMemory {
   Memory whole_;
 };
 
+bool analysis_due(const Config& config, int64_t step) {
+  const int64_t every = config.train.analyze_every;
+  return every > 0 && step % every == 0 && has_choices(config.model, config.router);
+}
+
 /// The losses of the micro-batch that starts at stream `first`. What backward does not need is free when this
 /// returns.
 Losses forward_part(const TrainState& state, const Config& config, const Batch& batch, int64_t first,
-                    NextMemory& next, RoutingSummary& summary) {
+                    NextMemory& next, RoutingSummary& summary, std::optional<StepAnalysis>& analysis) {
   const int64_t B = config.train.batch / config.train.micro_batches;
   const Context context{.training = true,
                         .keep_outputs = false,
@@ -56,6 +62,7 @@ Losses forward_part(const TrainState& state, const Config& config, const Batch& 
   if (!std::isfinite(l.total.value().item()))
     explain_bad_forward(state.model, inputs, targets, memory, context);
   summary.add(output);
+  if (analysis) analysis->add(output.layers);
   next.put(first, output.memory);
   return l;
 }
@@ -76,10 +83,12 @@ StepResult train_step(TrainState& state, const Config& config) {
     for (const Tensor& m : state.memory) fill(m, 0);
 
   StepResult result;
+  std::optional<StepAnalysis> analysis;
+  if (analysis_due(config, state.step + 1)) analysis.emplace();
   RoutingSummary summary(config.model.experts);
   NextMemory next(state.memory, B);
   for (int64_t part = 0; part < parts; ++part) {
-    const Losses l = forward_part(state, config, batch, part * B, next, summary);
+    const Losses l = forward_part(state, config, batch, part * B, next, summary, analysis);
     result.loss += l.loss.value().item() / parts;
     if (l.balance) result.balance += l.balance.value().item() / parts;
     backward(scale(l.total, 1.0 / parts));
@@ -89,6 +98,7 @@ StepResult train_step(TrainState& state, const Config& config) {
   const Tensors grads = state.optimizer.gradients();
   result.grad_norm = global_norm(grads);
   if (!std::isfinite(result.grad_norm)) explain_bad_gradient(state.model, state.step);
+  if (analysis) result.analysis = analysis->metrics(state.model);
   const int64_t number = state.step + 1;
   state.optimizer.step(number, learning_rate(config.optimizer, number, config.train.steps),
                        clip_scale(result.grad_norm, config.optimizer.clip));

@@ -3,17 +3,19 @@
 
 #include "data/stream.hpp"
 #include "models/model.hpp"
+#include "train/metrics.hpp"
 #include "train/optimizer.hpp"
 
 namespace rmoe {
 
 struct StepResult {
-  double loss = 0;       // nats per token, mean over the batch
-  double balance = 0;    // load-balance loss, summed over layers
-  double grad_norm = 0;  // global L2 norm before clipping
-  double load = 0;       // busiest expert's tokens over the mean, the worst layer
-  double entropy = 0;    // of the gate's softmax in nats, mean over tokens and layers
-  double flops = 0;      // forward and backward, as the ops counted them
+  double loss = 0;               // nats per token, mean over the batch
+  double balance = 0;            // load-balance loss, summed over layers
+  double grad_norm = 0;          // global L2 norm before clipping
+  double load = 0;               // busiest expert's tokens over the mean, the worst layer
+  double entropy = 0;            // of the gate's softmax in nats, mean over tokens and layers
+  double flops = 0;              // forward and backward, as the ops counted them
+  std::vector<Metric> analysis;  // every train.analyze_every steps
 };
 
 /// Everything that changes while training: what a checkpoint must hold.

@@ -150,6 +150,7 @@ void Run::log(const StepResult& r, double seconds) {
                   .expert_load = r.load,
                   .router_entropy = r.entropy,
                   .remaining_s = remaining_seconds()});
+  if (!r.analysis.empty()) write("analysis/", r.analysis);
   if (state_.step % train.log_every != 0 && state_.step != train.steps) return;
   write("train/", {{"loss", r.loss},
                    {"bpc", Evaluation{r.loss}.bpc()},
@@ -162,10 +163,16 @@ void Run::log(const StepResult& r, double seconds) {
                    {"peak_share", peak_share}});
 }
 
-/// One line of metrics.jsonl, and the same numbers for TensorBoard.
+/// One line of metrics.jsonl, and the same numbers for TensorBoard, where each layer has a tag of its own.
 void Run::write(const std::string& group, const std::vector<Metric>& metrics) {
   metrics_.write(state_.step, metrics);
-  for (const Metric& m : metrics) events_.scalar(state_.step, group + m.name, std::get<double>(m.value));
+  for (const Metric& m : metrics) {
+    if (const auto* value = std::get_if<double>(&m.value))
+      events_.scalar(state_.step, group + m.name, *value);
+    else if (const auto* layers = std::get_if<std::vector<double>>(&m.value))
+      for (size_t i = 0; i < layers->size(); ++i)
+        events_.scalar(state_.step, concat(group, m.name, "/layer_", i), (*layers)[i]);
+  }
 }
 
 void Run::validate() {

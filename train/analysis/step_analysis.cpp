@@ -1,0 +1,40 @@
+#include "train/analysis/step_analysis.hpp"
+
+#include "ops/grad_norm/grad_norm.hpp"
+#include "train/analysis/router_gradients.hpp"
+#include "train/analysis/weight_statistics.hpp"
+
+#include <algorithm>
+
+namespace rmoe {
+namespace {
+
+double router_grad_norm(const Model& model) {
+  Tensors grads;
+  for (const Parameter& p : model.parameters())
+    if (is_router_parameter(p.name)) grads.push_back(p.var.grad());
+  return global_norm(grads);
+}
+
+}  // namespace
+
+void StepAnalysis::add(const std::vector<LayerStats>& layers) {
+  information_.add(gate_probabilities(layers, kMutualInformationTokens - information_.tokens()));
+  gates_.add(layers);
+}
+
+std::vector<Metric> StepAnalysis::metrics(const Model& model) const {
+  const Balance balance = gates_.balance();
+  std::vector<double> busiest;
+  for (const auto& shares : gates_.expert_frequency()) busiest.push_back(std::ranges::max(shares));
+  return {{"mutual_information", information_.mean()},
+          {"router_grad_norm", router_grad_norm(model)},
+          {"gate_entropy", gates_.entropy().mean},
+          {"inner_balance", balance.inner_per_layer},
+          {"outer_balance", balance.outer_per_layer},
+          {"expert_share", busiest},
+          {"router_weight_norm", router_weights(model).norm},
+          {"expert_similarity", expert_similarity(model).per_layer}};
+}
+
+}  // namespace rmoe
