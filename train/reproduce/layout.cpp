@@ -19,7 +19,10 @@ std::string our_text(const Cell& cell, const ResultColumn& column) {
   if (cell.runs.empty()) return "";
   if (!std::isfinite(cell.summary.mean)) return "?";
   const bool bits = column.heading.ends_with("BPC"), perplexity = column.heading.ends_with("PPL");
-  const std::string format = bits ? "{:.4f}" : perplexity ? "{:.3f}" : "{:.3g}";
+  const std::string format = bits                               ? "{:.4f}"
+                             : perplexity                       ? "{:.3f}"
+                             : is_analysis(column.paper.metric) ? "{:#.3g}"
+                                                                : "{:.3g}";
   std::string text = fmt::format(fmt::runtime(format), cell.summary.mean);
   if (cell.summary.n > 1 && cell.summary.deviation > 0)  // counts have none
     text += " ± " + fmt::format(fmt::runtime(bits || perplexity ? format : "{:.2g}"), cell.summary.deviation);

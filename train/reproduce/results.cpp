@@ -13,12 +13,6 @@ using nlohmann::json;
 
 double score(double loss, bool words) { return words ? std::exp(loss) : loss / std::numbers::ln2; }
 
-double mean_of(const json& numbers) {
-  double sum = 0;
-  for (const double x : numbers) sum += x;
-  return sum / double(numbers.size());
-}
-
 /// Tokens of the busiest expert over the mean, averaged over layers.
 double busiest(const json& frequency) {
   double sum = 0;
@@ -29,31 +23,38 @@ double busiest(const json& frequency) {
   return sum / double(frequency.size());
 }
 
-double analysis_value(Metric metric, const json& a) {
+/// Where analyze()'s JSON has a metric: a number, or one per layer.
+const char* place_of(Metric metric) {
   switch (metric) {
     case Metric::inner_balance:
-      return a.at("balance").at("inner");
+      return "/balance/inner";
     case Metric::outer_balance:
-      return a.at("balance").at("outer");
+      return "/balance/outer";
     case Metric::mutual_information:
-      return a.at("mean_mutual_information");
+      return "/mean_mutual_information";
     case Metric::gate_entropy:
-      return mean_of(a.at("gate_entropy").at("mean"));
+      return "/gate_entropy/mean";
     case Metric::gate_norm:
-      return mean_of(a.at("router_weights").at("norm"));
+      return "/router_weights/norm";
     case Metric::gate_deviation:
-      return mean_of(a.at("router_weights").at("stddev"));
-    case Metric::busiest_expert:
-      return busiest(a.at("expert_frequency"));
+      return "/router_weights/stddev";
     case Metric::expert_similarity:
-      return a.at("expert_similarity").at("mean");
+      return "/expert_similarity/mean";
     case Metric::gradient_total:
-      return a.at("router_gradients").at("all").at("total");
+      return "/router_gradients/total";
     case Metric::gradient_lm:
-      return a.at("router_gradients").at("all").at("lm");
+      return "/router_gradients/lm";
+    case Metric::gradient_balance:
+      return "/router_gradients/balance";
     default:
-      return a.at("router_gradients").at("all").at("balance");
+      fail("reproduce: metric ", int(metric), " is not in an analysis");
   }
+}
+
+double analysis_value(Metric metric, const json& analysis) {
+  if (metric == Metric::busiest_expert) return busiest(analysis.at("expert_frequency"));
+  const json& found = analysis.at(json::json_pointer(place_of(metric)));
+  return found.is_array() ? summarize(found.get<std::vector<double>>()).mean : found.get<double>();
 }
 
 double value_of(Metric metric, const ResultRun& run) {

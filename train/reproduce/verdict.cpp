@@ -65,13 +65,17 @@ std::string comparison(const Results& results, size_t column) {
       heading, differences(results, column, is_shown), differences(results, column, std::not_fn(is_shown)));
 }
 
-std::string limits(const Results& results) {
+std::string limits(const Results& results, bool compared) {
   if (results.scale == "paper" && results.overrides.empty())
     return "Model, steps and text are the paper's; its numbers come without a spread over seeds, so a "
            "difference in the last digits means nothing.";
-  return "Runs this small cannot say what holds at the paper's scale. In a model of 4 layers and C = 128 an "
-         "independent program saw the paper's order only as differences of 0.004 to 0.010 BPC, with paired "
-         "seeds and after 3000 steps: unpaired runs or one seed prove nothing.";
+  std::string text = "Runs this small cannot say what holds at the paper's scale.";
+  if (compared)
+    text +=
+        " In a model of 4 layers and C = 128 an independent program saw the paper's order only as "
+        "differences of 0.004 to 0.010 BPC, with paired seeds and after 3000 steps: unpaired runs or one "
+        "seed prove nothing.";
+  return text;
 }
 
 }  // namespace
@@ -85,7 +89,7 @@ std::vector<std::string> verdict(const Results& results) {
   for (size_t c = 0; c < results.columns.size(); ++c)
     if (results.columns[c].paper.metric == Metric::valid)
       if (const std::string text = comparison(results, c); !text.empty()) sentences.push_back(text);
-  sentences.push_back(limits(results));
+  sentences.push_back(limits(results, sentences.size() > 1));
   return sentences;
 }
 
