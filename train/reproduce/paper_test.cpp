@@ -1,6 +1,7 @@
 #include "train/reproduce/paper.hpp"
 
-#include "models/router.hpp"
+#include "engine/error.hpp"
+#include "models/router/spec.hpp"
 #include "train/reproduce/scale.hpp"
 
 #include <algorithm>
