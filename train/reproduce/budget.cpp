@@ -16,7 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kProbeTokens = 2048;  // of a timed step, if the batch is larger
-constexpr int kProbeSteps = 3;
+constexpr int kProbeSteps = 5;          // or fewer, once they have taken
+constexpr double kProbeSeconds = 5;
 
 /// FLOP/s of training steps, the median of a few after one that takes the memory from the system.
 double training_speed(const PlannedRun& run, const std::vector<int32_t>& tokens) {
@@ -27,11 +28,12 @@ double training_speed(const PlannedRun& run, const std::vector<int32_t>& tokens)
   TrainState state(config, tokens);
   train_step(state, config);
   std::vector<double> speeds;
-  while (speeds.size() < kProbeSteps && !stop_requested()) {
+  for (double spent = 0; speeds.size() < kProbeSteps && spent < kProbeSeconds && !stop_requested();) {
     const auto start = std::chrono::steady_clock::now();
     train_step(state, config);
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
     speeds.push_back(run.account.flops_per_token * double(train.batch * train.block) / time.count());
+    spent += time.count();
   }
   std::ranges::sort(speeds);
   return speeds.empty() ? 0 : speeds[speeds.size() / 2];
@@ -90,8 +92,8 @@ Budget estimate(const Plan& plan, const std::vector<RunState>& states) {
     const double flops = flops_left(run, states[i], corpus);
     if (flops > 0 && !speeds.contains(size_of(run))) {
       const double speed = speeds[size_of(run)] = training_speed(run, corpus.train);
-      budget.measured += fmt::format("  measured  {} steps of {} ({}): {:.1f} GFLOP/s\n", kProbeSteps,
-                                     run.router, size_of(run), speed / 1e9);
+      budget.measured += fmt::format("  measured  {} ({}): {:.0f} tokens/s\n", run.router, size_of(run),
+                                     speed / run.account.flops_per_token);
     }
     budget.seconds.push_back(flops > 0 ? flops / speeds[size_of(run)] : 0);
   }
