@@ -59,7 +59,8 @@ def router_shapes(name, C, E, P, bias):
     if r.head == "linear":
         return shapes | linear_shapes("head", features, E, bias)
     if r.head == "mlp":
-        return shapes | linear_shapes("head.hidden", features, HIDDEN, bias) | linear_shapes("head.out", HIDDEN, E, bias)
+        shapes |= linear_shapes("head.hidden", features, HIDDEN, bias)
+        return shapes | linear_shapes("head.out", HIDDEN, E, bias)
     if r.head == "cosine":
         shapes |= {"head.proj.weight": (r.width, features)} if r.width else {}
         return shapes | {"head.embeddings": (E, r.width or features), "head.temperature": (1,)}

@@ -58,23 +58,22 @@ class BarDrawing {
   double draw_key(double top) {
     std::vector<std::string> names;
     for (const Bars& b : chart_.bars) names.push_back(b.name);
-    return draw_legend(svg_, names, top, width_, [&](int, double x, double y) {
-      svg_.rect({x - 5, y - 5, x + 5, y + 5}, "bar");
+    return draw_legend(svg_, names, top, width_, 10, [&](size_t, double x, double y) {
+      svg_.rect({x, y - 5, x + 10, y + 5}, "bar");
     });
   }
 
-  Range axis(int ticks) const {
-    const Range wanted = range_.with(chart_.low, chart_.high).widened();
-    Range r = wanted.rounded_out(ticks);
-    return {usable(chart_.low) ? wanted.low : r.low, usable(chart_.high) ? wanted.high : r.high};
+  Axis axis(int count) const {
+    const bool fixed = usable(chart_.low) && usable(chart_.high);
+    return nice_axis(range_.with(chart_.low, chart_.high).widened(), count, fixed ? 0 : 2);
   }
 
   double draw_upright(double top) {
     const int rows = int(plot_height_ / 46);
-    const Range range = axis(rows);
-    const Ticks ticks(nice_ticks(range, rows));
-    plot_ = {ticks.widest() + 8, top + 8, width_, top + 8 + plot_height_};
-    scale_ = Scale(range, plot_.bottom, plot_.top);
+    const Axis vertical = axis(rows);
+    const Ticks ticks(vertical.ticks);
+    plot_ = {ticks.widest() + 8, top, width_, top + plot_height_};
+    scale_ = Scale(vertical.range, plot_.bottom, plot_.top);
     draw_rows(svg_, ticks, scale_, plot_);
     const size_t groups = chart_.groups.size();
     const double band = groups ? plot_.width() / double(groups) : 0;
@@ -91,12 +90,11 @@ class BarDrawing {
     const size_t groups = chart_.groups.size(), bars = std::max<size_t>(1, chart_.bars.size());
     const double band = double(bars) * 14 + 10;
     const double names = std::min(widest_group(), 0.4 * width_) + 10;
-    const Range range = axis(int((width_ - names) / 80));
-    const Ticks ticks(nice_ticks(range, int((width_ - names) / 80)));
+    const Axis across = axis(int((width_ - names) / 80));
     plot_ = {names, top, width_ - value_width_ - 6, top + double(groups) * band};
-    if (range.low < 0) plot_.left += value_width_ + 6;
-    scale_ = Scale(range, plot_.left, plot_.right);
-    draw_columns(svg_, ticks, scale_, plot_, Grid::through);
+    if (across.range.low < 0) plot_.left += value_width_ + 6;
+    scale_ = Scale(across.range, plot_.left, plot_.right);
+    draw_columns(svg_, Ticks(across.ticks), scale_, plot_, width_, Grid::through);
     draw_bars(plot_.top, band);
     svg_.line(scale_(0), plot_.top, scale_(0), plot_.bottom, "axis");
     for (size_t g = 0; g < groups; ++g) {
@@ -125,20 +123,25 @@ class BarDrawing {
   void draw_bar(size_t k, size_t g, double from, double to, bool numbers) {
     const Bars& b = chart_.bars[k];
     const double value = b.values[g], more = spread(b, g);
-    if (!usable(value)) return;
+    if (!usable(value)) {
+      if (numbers) draw_number("–", (from + to) / 2, on_plot(0), false);
+      return;
+    }
     const double base = on_plot(0), end = on_plot(value);
     const std::string name = b.name.empty() ? chart_.groups[g] : chart_.groups[g] + ", " + b.name;
     const std::string whisker = more > 0 ? " ± " + value_text(more) : "";
     svg_.rect(box(from, to, base, end), "bar", fmt::format("{}: {}{}", name, value_text(value), whisker));
     const double middle = (from + to) / 2;
     if (more > 0) segment(middle, on_plot(value - more), on_plot(value + more));
-    if (!numbers) return;
-    const std::string& label = labels_[k * chart_.groups.size() + g];
     const double tip = on_plot(value < 0 ? value - more : value + more);
+    if (numbers) draw_number(labels_[k * chart_.groups.size() + g], middle, tip, value < 0);
+  }
+
+  void draw_number(const std::string& label, double middle, double tip, bool below) {
     if (lying())
-      svg_.text(value < 0 ? tip - 5 : tip + 5, middle + 4, label, value < 0 ? "number end" : "number");
+      svg_.text(below ? tip - 5 : tip + 5, middle + 4, label, below ? "number end" : "number");
     else
-      svg_.text(middle, value < 0 ? tip + 13 : tip - 5, label, "number middle");
+      svg_.text(middle, below ? tip + 13 : tip - 5, label, "number middle");
   }
 
   double on_plot(double value) const {

@@ -29,19 +29,20 @@ class HeatmapDrawing {
       }
     range_ = range.with(map.low, map.high);
     if (range_.empty()) range_ = {0, 1};
-    names_ = std::min(std::max(widest(map.rows), 20.0), 0.3 * kNarrow) + 8;
   }
 
   /// With a number in every cell.
-  double natural_width() const { return names_ + double(columns()) * numbered_cell(); }
+  double natural_width() const { return names_width(kNarrow) + double(columns()) * numbered_cell(); }
 
   std::string draw(double width, std::string_view look) {
+    names_ = names_width(width);
     const double room = (width - names_) / double(std::max<size_t>(1, columns()));
     numbers_ = room >= numbered_cell() - 1e-9;
     cell_ = {0, 0, std::min(room, 48.0),
              numbers_ ? std::clamp(room, 22.0, 30.0) : std::clamp(room, 10.0, 22.0)};
     double top = draw_title(svg_, map_.title, "", width);
-    if (!map_.row_label.empty()) svg_.text(0, top += 4, map_.row_label, "muted"), top += 8;
+    if (!map_.row_label.empty())
+      svg_.text(0, top, shortened(map_.row_label, kTextSize, width), "muted"), top += 8;
     plot_ = {names_, top, names_ + double(columns()) * cell_.width(),
              top + double(map_.rows.size()) * cell_.height()};
     draw_cells();
@@ -56,7 +57,15 @@ class HeatmapDrawing {
 
  private:
   size_t columns() const { return map_.columns.size(); }
-  double numbered_cell() const { return std::max(number_width_ + 6, 26.0); }
+  double names_width(double width) const { return std::min(widest(map_.rows), 0.3 * width) + 8; }
+  double numbered_cell() const { return std::max(number_width_ + 1.5, 24.0); }
+
+  std::string short_text(double value) const {
+    std::string text = fixed_text(value, map_.decimals);
+    if (map_.decimals > 0) text.erase(text.find_last_not_of('0') + 1);
+    if (text.ends_with('.')) text.pop_back();
+    return text;
+  }
 
   void draw_cells() {
     for (size_t r = 0; r < map_.rows.size(); ++r)
@@ -72,7 +81,7 @@ class HeatmapDrawing {
                   fmt::format("q{}", level), where);
         if (numbers_)
           svg_.text(x + cell_.width() / 2, y + cell_.height() / 2 + 4, number,
-                    fmt::format("cell t{}", level));
+                    fmt::format("cell middle t{}", level));
       }
   }
 
@@ -86,26 +95,35 @@ class HeatmapDrawing {
   }
 
   double name_columns() {
-    const double gap = widest(map_.columns) + 6;
-    const auto every = size_t(std::max(1.0, std::ceil(gap / cell_.width())));
-    for (size_t c = 0; c < columns(); c += every)
-      svg_.text(plot_.left + (double(c) + 0.5) * cell_.width(), plot_.bottom + kLine, map_.columns[c],
-                "muted middle");
-    double y = plot_.bottom + kLine;
-    if (!map_.column_label.empty()) svg_.text(plot_.right, y += kLine, map_.column_label, "muted end");
-    return y;
+    constexpr double kMostUp = 130;
+    const double wide = widest(map_.columns);
+    const bool up = wide > cell_.width() - 2 && wide > 28;  // numbers are thinned out instead
+    const double each = up ? kTextSize + 1 : wide + 6;
+    const auto every = size_t(std::max(1.0, std::ceil(each / cell_.width())));
+    for (size_t c = 0; c < columns(); c += every) {
+      const double x = plot_.left + (double(c) + 0.5) * cell_.width();
+      const std::string name = shortened(map_.columns[c], kTextSize, kMostUp);
+      const std::string whole = name == map_.columns[c] ? "" : map_.columns[c];
+      if (up)
+        svg_.text_up(x + 4, plot_.bottom + 6, name, "muted end", whole);
+      else
+        svg_.text(x, plot_.bottom + kLine, name, "muted middle");
+    }
+    return plot_.bottom + (up ? std::min(wide, kMostUp) + 8 : kLine);
   }
 
-  /// The key to the colours, on the line of the columns' name where both fit.
+  /// What the columns are and the key to the colours, on one line where both fit.
   double draw_scale(double y) {
+    const std::string label = shortened(map_.column_label, kTextSize, plot_.right);
+    if (!label.empty()) svg_.text(plot_.right, y += kLine, label, "muted end");
     constexpr double kStep = 2.5;
-    const std::vector<std::string> ends = tick_labels({range_.low, range_.high});
+    const std::vector<std::string> ends = {short_text(range_.low), short_text(range_.high)};
     const double length = kStep * kLevels, left = text_width(ends[0], kTextSize) + 6;
     const double right = left + length + 6 + text_width(ends[1], kTextSize);
-    if (right + 16 > plot_.right - text_width(map_.column_label, kTextSize)) y += kLine + 4;
+    if (right + 16 > plot_.right - text_width(label, kTextSize)) y += kLine + 4;
     svg_.text(0, y, ends[0], "muted");
     for (int i = 0; i < kLevels; ++i)
-      svg_.rect({left + kStep * i, y - 9, left + kStep * (i + 1) + 0.3, y}, fmt::format("q{}", i));
+      svg_.rect({left + kStep * i, y - 9, left + length, y}, fmt::format("q{}", i));
     svg_.text(left + length + 6, y, ends[1], "muted");
     return y + 8;
   }

@@ -29,19 +29,24 @@ class LineDrawing {
     place(top, direct);
     draw_marks();
     if (direct) label_ends();
-    double height = plot_.bottom + kLine + 8;
-    if (!chart_.x_label.empty()) svg_.text(plot_.right, height += 12, chart_.x_label, "muted end");
+    const double bottom = draw_x_label(svg_, chart_.x_label, plot_);
     std::vector<std::string> parts = {chart_.y_label + " against " + chart_.x_label};
     for (const Series& s : chart_.series) parts.push_back(s.name);
-    return svg_.finish(width_, height + 6, look, spoken("Line chart", chart_.title, parts));
+    return svg_.finish(width_, bottom, look, spoken("Line chart", chart_.title, parts));
   }
 
  private:
   bool shown(const Series& s, size_t i) const { return usable(s.x[i]) && usable(s.y[i]); }
 
+  static bool empty(const Series& s) { return std::ranges::none_of(s.y, usable); }
+  /// What stands at the end of the line; a series without data is named, too.
+  static std::string label(const Series& s) {
+    return empty(s) && !s.name.empty() ? s.name + ": no data" : s.name;
+  }
+
   double widest_name() const {
     double widest = 0;
-    for (const Series& s : chart_.series) widest = std::max(widest, text_width(s.name, kTextSize));
+    for (const Series& s : chart_.series) widest = std::max(widest, text_width(label(s), kTextSize));
     return widest;
   }
 
@@ -50,14 +55,17 @@ class LineDrawing {
     return widest > 0 && widest <= 0.36 * width_ && double(chart_.series.size()) * kLine <= plot_height_;
   }
 
+  /// Room for the lines that lead to the names: more of them are steeper.
+  double gutter() const { return 12 + double(chart_.series.size()); }
+
   std::string dash(size_t index) const { return fmt::format("d{}", (markers_ ? index / 7 : index) % 4); }
 
   double draw_key(double top) {
     std::vector<std::string> names;
-    for (const Series& s : chart_.series) names.push_back(s.name);
-    return draw_legend(svg_, names, top, width_, [&](int i, double x, double y) {
-      svg_.line(x - 9, y, x + 9, y, "line " + dash(size_t(i)));
-      if (markers_) draw_marker(svg_, size_t(i), x, y);
+    for (const Series& s : chart_.series) names.push_back(label(s));
+    return draw_legend(svg_, names, top, width_, 20, [&](size_t i, double x, double y) {
+      svg_.line(x, y, x + 20, y, "line " + dash(i));
+      if (markers_) draw_marker(svg_, i, x + 10, y);
     });
   }
 
@@ -72,19 +80,21 @@ class LineDrawing {
       }
     const int rows = int(plot_height_ / 46);
     fixed_ = usable(chart_.y_low) && usable(chart_.y_high);
-    const Range rows_range = y.with(chart_.y_low, chart_.y_high).widened();
-    y_range_ = fixed_ ? rows_range : rows_range.rounded_out(rows);
-    const Ticks y_ticks(nice_ticks(y_range_, rows));
-    const double right = direct ? widest_name() + 20 : 12;
+    const Axis vertical = nice_axis(y.with(chart_.y_low, chart_.y_high).widened(), rows, fixed_ ? 0 : 2);
+    const Ticks y_ticks(vertical.ticks);
+    const double right = direct ? gutter() + widest_name() + 4 : 12;
     plot_ = {y_ticks.widest() + 8, top, width_ - right, top + plot_height_};
     const double pad = markers_ ? 8 : 0;
-    x_scale_ = Scale(x.widened(), plot_.left + pad, plot_.right - pad);
-    y_scale_ = Scale(y_range_, plot_.bottom, plot_.top);
+    x_scale_ = Scale(x_axis(x).range, plot_.left + pad, plot_.right - pad);
+    y_scale_ = Scale(vertical.range, plot_.bottom, plot_.top);
     draw_rows(svg_, y_ticks, y_scale_, plot_);
-    draw_columns(svg_, x_ticks(x), x_scale_, plot_, Grid::ticks);
+    draw_columns(svg_, x_ticks(x), x_scale_, plot_, width_, Grid::ticks);
     if (x.empty())
       svg_.text((plot_.left + plot_.right) / 2, (plot_.top + plot_.bottom) / 2, "no data", "muted middle");
   }
+
+  /// A run from step 10 to 59,990 has the axis from 0 to 60k.
+  Axis x_axis(const Range& data) const { return nice_axis(data.widened(), int(plot_.width() / 60), 0.04); }
 
   /// Where few places were measured the axis names those.
   Ticks x_ticks(const Range& range) const {
@@ -100,7 +110,7 @@ class LineDrawing {
         apart = apart && x_scale_(ticks.values[i]) - x_scale_(ticks.values[i - 1]) > ticks.widest() + 8;
       if (apart) return ticks;
     }
-    std::vector<double> ticks = nice_ticks(range.widened(), int(plot_.width() / 60));
+    std::vector<double> ticks = x_axis(range).ticks;
     if (whole) std::erase_if(ticks, [](double v) { return v != std::round(v); });
     return Ticks(ticks);
   }
@@ -171,7 +181,7 @@ class LineDrawing {
       else
         line.lift();
     }
-    svg_.path(line, "line " + dash(index), s.name);
+    svg_.path(line, (markers_ ? "line " : "line dense ") + dash(index), s.name);
     for (size_t k = 0; k < kept.size(); ++k) {
       const bool alone =
           (k == 0 || !shown(s, kept[k - 1])) && (k + 1 == kept.size() || !shown(s, kept[k + 1]));
@@ -192,7 +202,7 @@ class LineDrawing {
   void label_ends() {
     std::vector<double> ends_x, ends_y;
     for (const Series& s : chart_.series) {
-      double x = plot_.right, y = plot_.bottom;  // a series without data is named, too
+      double x = plot_.right, y = plot_.bottom;
       for (size_t i = 0; i < s.x.size(); ++i)
         if (shown(s, i)) x = x_scale_(s.x[i]), y = std::clamp(y_scale_(s.y[i]), plot_.top, plot_.bottom);
       ends_x.push_back(x);
@@ -201,10 +211,11 @@ class LineDrawing {
     const std::vector<double> places = spread_out(ends_y, kLine - 1, plot_.top, plot_.bottom);
     for (size_t k = 0; k < places.size(); ++k) {
       const Series& s = chart_.series[k];
-      const bool empty = std::ranges::none_of(s.y, usable);
+
       const auto group = svg_.group(category_look(k));
-      if (!empty) svg_.line(ends_x[k] + (markers_ ? 6 : 2), ends_y[k], plot_.right + 14, places[k], "leader");
-      svg_.text(plot_.right + 18, places[k] + 4, s.name, empty ? "muted" : "name", empty ? "no data" : "");
+      if (!empty(s))
+        svg_.line(ends_x[k] + (markers_ ? 6 : 2), ends_y[k], plot_.right + gutter(), places[k], "leader");
+      svg_.text(plot_.right + gutter() + 4, places[k] + 4, label(s), empty(s) ? "muted" : "name");
     }
   }
 
@@ -213,7 +224,6 @@ class LineDrawing {
   bool markers_ = true, fixed_ = false;
   Svg svg_;
   Box plot_{};
-  Range y_range_;
   Scale x_scale_{Range{0, 1}, 0, 1}, y_scale_{Range{0, 1}, 0, 1};
 };
 

@@ -75,7 +75,7 @@ void Page::figures(const std::vector<std::string>& svgs, std::string_view captio
   // Pairs of pairs: where four do not fit, they wrap to two and two, not to three and one.
   const bool pairs = svgs.size() > 2 && svgs.size() % 2 == 0;
   if (pairs) {
-    constexpr int kGap = 30;  // as in the style sheet
+    constexpr int kGap = 24;  // as in the style sheet
     body_ += fmt::format("<div class=\"row\" style=\"--least:{}px\">\n", 2 * least + kGap);
     for (size_t i = 0; i < svgs.size(); i += 2) body_ += row_of_places(svgs, i, 2, least);
     body_ += "</div>\n";
@@ -89,8 +89,10 @@ void Page::figures(const std::vector<std::string>& svgs, std::string_view captio
 void Page::table(const Table& table, std::string_view caption) {
   RMOE_CHECK(table.groups.empty() || table.groups.size() == table.header.size(),
              "table: ", table.groups.size(), " groups for ", table.header.size(), " columns");
-  body_ += "<div class=\"table\">\n<table>\n";
-  if (!caption.empty()) body_ += fmt::format("<caption>{}</caption>\n", escaped(caption));
+  // A box that scrolls has to be within reach of the keyboard, and so needs a name.
+  body_ += fmt::format("<div class=\"table\" role=\"region\" tabindex=\"0\" aria-label=\"{}\">\n<table>\n",
+                       escaped(caption.empty() ? "table" : caption));
+  if (!caption.empty()) body_ += fmt::format("<caption><span>{}</span></caption>\n", escaped(caption));
   body_ += "<thead>\n";
   if (!table.groups.empty()) body_ += group_row(table.groups);
   body_ += "<tr>";

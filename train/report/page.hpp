@@ -11,7 +11,7 @@ namespace rmoe::report {
 /// The first column names the row and stands left; the others are numbers and stand right.
 struct Table {
   std::vector<std::string> header;
-  std::vector<std::vector<std::string>> rows;
+  std::vector<std::vector<std::string>> rows = {};
   std::vector<std::string> groups =
       {};  // above the header, one per column; equal neighbours join, "" stays blank
 };

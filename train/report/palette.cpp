@@ -123,7 +123,7 @@ std::string color_classes() {
   std::string css;
   for (int i = 0; i < kCategories; ++i) css += fmt::format(".s{0}{{--c:var(--s{0})}}", i);
   for (int i = 0; i < kLevels; ++i)
-    css += fmt::format(".q{0}{{fill:var(--q{0})}}.t{0}{{fill:var(--t{0})}}", i);
+    css += fmt::format(".q{0}{{fill:var(--q{0})}}.chart .t{0}{{fill:var(--t{0})}}", i);
   return css;
 }
 

@@ -60,9 +60,8 @@ class RidgesDrawing {
       const auto group = svg_.group(category_look(0));
       for (size_t r = 0; r < chart_.rows.size(); ++r) medians.push_back(draw_row(r));
     }
-    double bottom = plot_.bottom + kLine + 8;
-    if (!chart_.x_label.empty()) svg_.text(plot_.right, bottom += 12, chart_.x_label, "muted end");
-    return svg_.finish(width_, bottom + 6, look, spoken("Distributions", chart_.title, medians));
+    const double bottom = draw_x_label(svg_, chart_.x_label, plot_);
+    return svg_.finish(width_, bottom, look, spoken("Distributions", chart_.title, medians));
   }
 
  private:
@@ -78,7 +77,8 @@ class RidgesDrawing {
     plot_ = {names_ + 10, top, width_ - 10, top + double(chart_.rows.size()) * pitch_};
     const Range range = x.with(chart_.low, chart_.high).widened();
     scale_ = Scale(range, plot_.left, plot_.right);
-    draw_columns(svg_, Ticks(nice_ticks(range, int(plot_.width() / 60))), scale_, plot_, Grid::through);
+    draw_columns(svg_, Ticks(nice_ticks(range, int(plot_.width() / 60))), scale_, plot_, width_,
+                 Grid::through);
   }
 
   /// Returns the row in words.

@@ -27,6 +27,14 @@ Step nice_step(const Range& range, int count) {
   return f < std::sqrt(50.) ? Step{5, exponent} : Step{1, exponent + 1};
 }
 
+std::vector<double> ticks_inside(const Range& range, const Step& step) {
+  const double first = std::ceil(range.low / step.size() - 1e-9);
+  const double last = std::floor(range.high / step.size() + 1e-9);
+  std::vector<double> ticks;
+  for (int i = 0; first + i <= last; ++i) ticks.push_back(step.times(first + i));
+  return ticks;
+}
+
 struct Unit {
   double size;
   std::string suffix;
@@ -84,19 +92,16 @@ Range Range::widened() const {
   return {low - room, high + room};
 }
 
-Range Range::rounded_out(int count) const {
-  const Step step = nice_step(*this, count);
-  const double size = step.size();
-  return {step.times(std::floor(low / size + 1e-9)), step.times(std::ceil(high / size - 1e-9))};
+std::vector<double> nice_ticks(const Range& range, int count) {
+  return ticks_inside(range, nice_step(range, count));
 }
 
-std::vector<double> nice_ticks(const Range& range, int count) {
+Axis nice_axis(const Range& range, int count, double room) {
   const Step step = nice_step(range, count);
-  const double first = std::ceil(range.low / step.size() - 1e-9);
-  const double last = std::floor(range.high / step.size() + 1e-9);
-  std::vector<double> ticks;
-  for (int i = 0; first + i <= last; ++i) ticks.push_back(step.times(first + i));
-  return ticks;
+  const Range out = {step.times(std::floor(range.low / step.size() + 1e-9)),
+                     step.times(std::ceil(range.high / step.size() - 1e-9))};
+  const bool fits = out.high - out.low <= (1 + room) * (range.high - range.low);
+  return {fits ? out : range, ticks_inside(fits ? out : range, step)};
 }
 
 double Scale::operator()(double value) const {

@@ -20,12 +20,17 @@ struct Range {
   Range with(double fixed_low, double fixed_high) const;
   /// Room around a constant, [0,1] for nothing: a range that a scale can divide by.
   Range widened() const;
-  /// Out to whole steps of an axis with about `count` ticks.
-  Range rounded_out(int count) const;
+};
+
+struct Axis {
+  Range range;
+  std::vector<double> ticks;
 };
 
 /// About `count` ticks inside a widened range, at a step of 1, 2 or 5 times a power of ten.
 std::vector<double> nice_ticks(const Range& range, int count);
+/// The same with the range drawn out to the next ticks, as far as that adds at most `room` of its length.
+Axis nice_axis(const Range& range, int count, double room = 2);
 
 /// Pixels of a value; far outside the range they stay numbers that a browser can take.
 class Scale {

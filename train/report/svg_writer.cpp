@@ -3,6 +3,12 @@
 #include <fmt/format.h>
 
 namespace rmoe::report {
+namespace {
+
+// Pixels: a small drawing (264) fills a phone, no text outgrows the page's.
+constexpr double kGrowth = 70;
+
+}  // namespace
 
 std::string escaped(std::string_view text) {
   std::string out;
@@ -75,10 +81,21 @@ void Svg::path(const Path& path, std::string_view look, std::string_view tooltip
   if (!path.empty()) mark("path", look, fmt::format(" d=\"{}\"", path.d()), tooltip);
 }
 
-void Svg::text(double x, double y, std::string_view text, std::string_view look, std::string_view tooltip) {
-  open("text", look, fmt::format(R"( x="{}" y="{}")", coordinate(x), coordinate(y)), ">");
+void Svg::write(std::string_view attributes, std::string_view text, std::string_view look,
+                std::string_view tooltip) {
+  open("text", look, attributes, ">");
   if (!tooltip.empty()) out_ += fmt::format("<title>{}</title>", escaped(tooltip));
   out_ += escaped(text) + "</text>\n";
+}
+
+void Svg::text(double x, double y, std::string_view text, std::string_view look, std::string_view tooltip) {
+  write(fmt::format(R"( x="{}" y="{}")", coordinate(x), coordinate(y)), text, look, tooltip);
+}
+
+void Svg::text_up(double x, double y, std::string_view text, std::string_view look,
+                  std::string_view tooltip) {
+  const auto at = fmt::format("{} {}", coordinate(x), coordinate(y));
+  write(fmt::format(" transform=\"translate({}) rotate(-90)\"", at), text, look, tooltip);
 }
 
 void Svg::clip(const Box& box) {
@@ -93,7 +110,7 @@ std::string Svg::finish(double width, double height, std::string_view look, std:
       "<svg class=\"chart {}\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {} {}\" "
       "style=\"max-width:{}px\" role=\"img\" aria-label=\"{}\">\n{}</svg>\n",
       look, coordinate(width), coordinate(height), coordinate(width), coordinate(height),
-      coordinate(1.35 * width), escaped(label), out_);
+      coordinate(width + kGrowth), escaped(label), out_);
 }
 
 }  // namespace rmoe::report

@@ -43,6 +43,10 @@ class Svg {
   void text(double x, double y, std::string_view text, std::string_view look = {},
             std::string_view tooltip = {});
 
+  /// Upwards: (x, y) is where it ends.
+  void text_up(double x, double y, std::string_view text, std::string_view look,
+               std::string_view tooltip = {});
+
   /// Everything drawn while it lives is inside: a look that marks inherit.
   class Group {
    public:
@@ -60,12 +64,14 @@ class Svg {
   void clip(const Box& box);
   void end_clip() { out_ += "</svg>\n"; }
 
-  /// The whole picture. It grows with its place on the page to at most 1.35 times its size, so that text
-  /// stays text.
+  /// The whole picture. It grows with its place on the page, but little: its text must not outgrow the
+  /// page's.
   std::string finish(double width, double height, std::string_view look, std::string_view label) const;
 
  private:
   void open(std::string_view tag, std::string_view look, std::string_view attributes, std::string_view end);
+  void write(std::string_view attributes, std::string_view text, std::string_view look,
+             std::string_view tooltip);
   void mark(std::string_view tag, std::string_view look, std::string_view attributes,
             std::string_view tooltip);
   std::string out_;
