@@ -189,7 +189,10 @@ const std::vector<PaperTable> kTables{
         .title = "Figure 4: entropy of the gate",
         .about = "its distribution over tokens, layer by layer (also figures 8 to 10)",
         .columns = {{"gate entropy (nats)", kEither, Metric::gate_entropy}},
-        .rows = {{"SMoE", "smoe", {}}, {"XMoE", "xmoe", {}}, {"RMoE-NP", "rmoe-np", {}}, {"RMoE", "rmoe", {}}},
+        .rows = {{"SMoE", "smoe", {}},
+                 {"XMoE", "xmoe", {}},
+                 {"RMoE-NP", "rmoe-np", {}},
+                 {"RMoE", "rmoe", {}}},
         .drawing = Drawing::gate_entropy,
     },
     {
