@@ -22,6 +22,7 @@ constexpr std::array<const char*, 3> kSplitNames{"train", "valid", "test"};
 using Texts = std::array<std::string, 3>;
 
 std::string read_text(const fs::path& file) {
+  RMOE_CHECK(!fs::is_directory(file), "data: ", file.string(), " is a folder, wanted a file");
   RMOE_CHECK(fs::is_regular_file(file), "data: ", file.string(), " is neither a file nor a folder");
   std::ifstream in(file, std::ios::binary);
   RMOE_CHECK(in, "data: cannot read ", file.string(), ": ", std::strerror(errno));
@@ -34,17 +35,23 @@ std::string read_text(const fs::path& file) {
   return text;
 }
 
-/// The file of one split under one of its customary names; empty if there is none.
+/// The file of one split under one of its customary names, whatever it is; empty if there is none.
 fs::path split_file(const fs::path& folder, int split) {
   std::vector<std::string> parts{kSplitNames[split]};
   if (parts[0] == "valid") parts.push_back("val");
   for (const std::string& part : parts) {
     for (const char* pattern : {"{}.txt", "wiki.{}.tokens", "wiki.{}.raw"}) {
       const fs::path file = folder / fmt::format(fmt::runtime(pattern), part);
-      if (fs::is_regular_file(file)) return file;
+      if (fs::exists(file)) return file;
     }
   }
   return {};
+}
+
+int splits_in(const fs::path& folder) {
+  int found = 0;
+  for (int split = 0; split < 3; ++split) found += !split_file(folder, split).empty();
+  return found;
 }
 
 Texts read_splits(const fs::path& folder) {
@@ -64,6 +71,9 @@ std::string read_folder(const fs::path& folder) {
   std::vector<fs::path> files;
   for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::end(entry); ++entry) {
     const bool hidden = entry->path().filename().string().starts_with('.');
+    RMOE_CHECK(hidden || !entry->is_directory() || splits_in(entry->path()) < 3, "data: ", folder.string(),
+               " is not a text but the folder above one that is split into files: name ",
+               entry->path().string());
     if (hidden && entry->is_directory()) entry.disable_recursion_pending();
     if (!hidden && entry->is_regular_file()) files.push_back(entry->path());
   }
@@ -80,9 +90,11 @@ std::string read_folder(const fs::path& folder) {
 
 /// Words must not be cut in two: their splits end with a line, or with a word where the text has no lines.
 size_t end_of_piece(const std::string& text, size_t cut) {
-  const char separator = text.find('\n') == text.npos ? ' ' : '\n';
-  const size_t end = cut == 0 ? text.npos : text.find(separator, cut - 1);
-  return cut == 0 ? 0 : end == text.npos ? text.size() : end + 1;
+  if (cut == 0) return 0;
+  const char* separators = text.find_first_of("\n\r") == text.npos ? " " : "\n\r";
+  const size_t end = text.find_first_of(separators, cut - 1);
+  if (end == text.npos) return text.size();
+  return end + (text.compare(end, 2, "\r\n") == 0 ? 2 : 1);
 }
 
 Texts cut(const std::string& text, const DataConfig& config) {
@@ -99,9 +111,7 @@ Texts read_texts(const DataConfig& config) {
   const fs::path path = config.path;
   RMOE_CHECK(fs::exists(path), "data: no file or folder ", config.path,
              ": \"rmoe data get kjv\" fetches a small text, \"rmoe data get --help\" lists others");
-  if (fs::is_directory(path) && !(split_file(path, 0).empty() && split_file(path, 1).empty())) {
-    return read_splits(path);
-  }
+  if (fs::is_directory(path) && splits_in(path) > 0) return read_splits(path);
   const std::string text = fs::is_directory(path) ? read_folder(path) : read_text(path);
   RMOE_CHECK(!text.empty(), "data: ", config.path, " is empty");
   return cut(text, config);

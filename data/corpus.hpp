@@ -2,7 +2,8 @@
 //
 // `path` is one of
 //   a file                                         cut by shares, in file order: train, valid, test
-//   a folder with train, valid and test files      train.txt or wiki.train.tokens, ...: its own split
+//   a folder with train, valid and test files      train.txt or wiki.train.tokens, ...: its own split; one or
+//                                                  two of the three are an error
 //   any other folder                               its files, sorted by path, joined and cut like one file
 //
 // enwik8 and text8 have the published 90M / 5M / 5M bytes under the default shares.

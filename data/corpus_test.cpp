@@ -2,7 +2,7 @@
 
 #include "data/sha256.hpp"
 #include "data/stats.hpp"
-#include "data/temporary_folder.hpp"
+#include "tests/folder.hpp"
 #include "tests/op_case.hpp"
 
 #include <cmath>
@@ -13,15 +13,6 @@ namespace rmoe::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Folder : TemporaryFolder {
-  std::string write(const std::string& name, const std::string& text) const {
-    const fs::path file = path() / name;
-    fs::create_directories(file.parent_path());
-    std::ofstream(file, std::ios::binary) << text;
-    return file.string();
-  }
-};
 
 std::string lines(int n) {
   std::string text;
@@ -34,7 +25,7 @@ std::string lines(int n) {
 TEST_CASE("corpus: sha256") {
   CHECK(sha256("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   CHECK(sha256("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  const Folder folder;
+  const TestFolder folder;
   const std::string big(3'000'001, 'x');  // more than one block
   CHECK(sha256_file(folder.write("big", big)) == sha256(big));
   CHECK(error_of([&] { sha256_file(folder.path() / "none"); }).ends_with("none: No such file or directory"));
@@ -48,7 +39,7 @@ TEST_CASE("corpus: enwik8's shares are 90M / 5M / 5M") {
 }
 
 TEST_CASE("corpus: one file is cut by shares, in order, and every split ends with <eos>") {
-  const Folder folder;
+  const TestFolder folder;
   const Corpus c = load_corpus(
       {.path = folder.write("text", "0123456\n8901234567\n9"), .valid_share = 0.25, .test_share = 0.05});
   CHECK(c.bytes == 20);
@@ -60,7 +51,7 @@ TEST_CASE("corpus: one file is cut by shares, in order, and every split ends wit
 }
 
 TEST_CASE("corpus: bytes with <eos> are what the published preparation of enwik8 gives word readers") {
-  const Folder folder;
+  const TestFolder folder;
   const std::string text = "<a>\n caf\xC3\xA9\r\n\n\xFF tail";
   std::string numbers;  // each byte as a decimal number, newline as newline
   for (const unsigned char c : text) numbers += c == '\n' ? "\n" : std::to_string(int(c)) + " ";
@@ -77,7 +68,7 @@ TEST_CASE("corpus: bytes with <eos> are what the published preparation of enwik8
 }
 
 TEST_CASE("corpus: words are cut at line ends") {
-  const Folder folder;
+  const TestFolder folder;
   const Corpus c = load_corpus(
       {.path = folder.write("text", lines(20)), .tokens = "word", .valid_share = 0.25, .test_share = 0.2});
   CHECK(c.vocabulary.decode(c.train) + c.vocabulary.decode(c.valid) + c.vocabulary.decode(c.test) ==
@@ -92,8 +83,44 @@ TEST_CASE("corpus: words are cut at line ends") {
   CHECK(one_line.vocabulary.decode(one_line.test) == "f g h\n");
 }
 
+TEST_CASE("corpus: words are the same whichever way lines end") {
+  const TestFolder folder;
+  const auto with = [](const std::string& text, const std::string& end) {
+    std::string changed;
+    for (const char c : text) changed += c == '\n' ? end : std::string(1, c);
+    return changed;
+  };
+  const std::string text = " = a = \n\n b <unk> c \n d";  // the last line is not ended
+  const auto read = [&](const std::string& name, const std::string& end) {
+    for (const char* split : {"train", "valid", "test"})
+      folder.write(name + "/wiki." + split + ".tokens", with(text, end));
+    return load_corpus({.path = (folder / name).string(), .tokens = "word"});
+  };
+  const Corpus unix = read("unix", "\n"), windows = read("windows", "\r\n"), mac = read("mac", "\r");
+  CHECK(unix.train.size() == 11);  // 7 words, 4 lines
+  CHECK(windows.fingerprint == unix.fingerprint);
+  CHECK(mac.fingerprint == unix.fingerprint);
+  const DataConfig bytes{.path = (folder / "windows").string()};
+  CHECK(load_corpus(bytes).vocabulary.size() ==
+        1 + load_corpus({.path = (folder / "unix").string()}).vocabulary.size());
+}
+
+TEST_CASE("corpus: one file of words is cut at line ends of every kind, and none is cut in two") {
+  const TestFolder folder;
+  for (const std::string end : {"\n", "\r\n", "\r"}) {
+    std::string text;
+    for (int i = 0; i < 40; ++i) text += "a b" + end;
+    for (double share = 0.2; share < 0.4; share += 0.003) {
+      const Corpus c = load_corpus(
+          {.path = folder.write("text", text), .tokens = "word", .valid_share = share, .test_share = 0.3});
+      for (const auto* split : {&c.train, &c.valid, &c.test}) CHECK(split->size() % 3 == 0);
+      CHECK(c.train.size() + c.valid.size() + c.test.size() == 120);
+    }
+  }
+}
+
 TEST_CASE("corpus: a folder with train, valid and test files keeps its split") {
-  const Folder folder;
+  const TestFolder folder;
   folder.write("wiki.train.tokens", "a b\n");
   folder.write("wiki.valid.tokens", "b c\n");
   folder.write("wiki.test.tokens", "d a\n");
@@ -104,7 +131,7 @@ TEST_CASE("corpus: a folder with train, valid and test files keeps its split") {
 }
 
 TEST_CASE("corpus: any other folder is its files, sorted and joined") {
-  const Folder folder;
+  const TestFolder folder;
   folder.write("b/2.txt", "two");
   folder.write("a.txt", "one\n");
   folder.write("c.txt", "three\n");
@@ -115,7 +142,7 @@ TEST_CASE("corpus: any other folder is its files, sorted and joined") {
 }
 
 TEST_CASE("corpus: the fingerprint tells other data apart") {
-  const Folder folder;
+  const TestFolder folder;
   const std::string a = folder.write("a", lines(50)), b = folder.write("b", lines(51));
   CHECK(load_corpus({.path = a}).fingerprint == load_corpus({.path = a}).fingerprint);
   CHECK(load_corpus({.path = a}).fingerprint != load_corpus({.path = b}).fingerprint);
@@ -124,7 +151,7 @@ TEST_CASE("corpus: the fingerprint tells other data apart") {
 }
 
 TEST_CASE("corpus: errors say what is wrong with which file") {
-  const Folder folder;
+  const TestFolder folder;
   const std::string root = folder.path().string();
   const auto error = [&](DataConfig config) { return error_of([&] { load_corpus(config); }); };
   CHECK(error({}) == "data.path is not set: name a file or folder of text");
@@ -153,8 +180,44 @@ TEST_CASE("corpus: errors say what is wrong with which file") {
   CHECK(error({.path = "/dev/null"}) == "data: /dev/null is neither a file nor a folder");
 }
 
+TEST_CASE("corpus: a split that is missing, empty, cut short or a folder is named") {
+  const TestFolder folder;
+  const std::string root = folder.path().string();
+  const auto make = [&](const std::string& name) {
+    for (const char* split : {"train", "valid", "test"})
+      folder.write(name + "/wiki." + split + ".tokens", " one two \n");
+    return folder / name;
+  };
+  const auto error = [&](const fs::path& path) {
+    return error_of([&] { load_corpus({.path = path.string(), .tokens = "word"}); });
+  };
+  for (const std::string split : {"train", "valid", "test"}) {
+    CAPTURE(split);
+    const fs::path whole = make("missing-" + split);
+    fs::remove(whole / ("wiki." + split + ".tokens"));
+    CHECK(error(whole) == "data: " + whole.string() + " is split into files but has no " + split +
+                              ".txt (or wiki." + split + ".tokens)");
+  }
+  const fs::path empty = make("empty"), dir = make("dir"), cut = make("cut");
+  folder.write("empty/wiki.test.tokens", "");
+  CHECK(error(empty) == "data: " + root + "/empty/wiki.test.tokens is empty");
+  fs::remove(dir / "wiki.valid.tokens");
+  fs::create_directory(dir / "wiki.valid.tokens");
+  CHECK(error(dir) == "data: " + root + "/dir/wiki.valid.tokens is a folder, wanted a file");
+  folder.write("cut/wiki.valid.tokens", " one caf\xC3");
+  CHECK(error(cut) == "data: " + root +
+                          "/cut (valid split): text is not UTF-8 at line 1, byte 6: words need UTF-8, "
+                          "data.tokens = \"byte\" takes anything");
+  make("above/wikitext");
+  CHECK(error(folder / "above") ==
+        "data: " + root +
+            "/above is not a text but the folder above one that is split into files: "
+            "name " +
+            root + "/above/wikitext");
+}
+
 TEST_CASE("corpus: statistics") {
-  const Folder folder;
+  const TestFolder folder;
   const CorpusStats s = stats_of(
       load_corpus(
           {.path = folder.write("text", "aaaabb\n\n"), .newline = "eos", .valid_share = 0, .test_share = 0}),
@@ -166,7 +229,30 @@ TEST_CASE("corpus: statistics") {
   REQUIRE(s.frequent.size() == 2);
   CHECK(s.frequent[0] == std::pair<std::string, int64_t>("'a'", 4));
   CHECK(s.frequent[1] == std::pair<std::string, int64_t>("'b'", 2));  // a tie: the one seen first
-  CHECK(s.published.empty());
+}
+
+TEST_CASE("corpus: what claims to be WikiText-103 is held against the published counts") {
+  const CorpusStats published{
+      .train_tokens = 103'227'021, .valid_tokens = 217'646, .test_tokens = 245'569, .vocabulary = 267'735};
+  const DataConfig named{.path = "corpora/WikiText-103/x", .tokens = "word"},
+      other{.path = "x", .tokens = "word"};
+  CHECK(compare_with_published(published, named) == "WikiText-103: all counts as published");
+  CHECK(compare_with_published(published, other) == "WikiText-103: all counts as published");
+  CorpusStats cut = published;
+  cut.train_tokens -= 7;
+  const std::string difference =
+      "WikiText-103: this copy is NOT the published one: train tokens 103227014 (published 103227021); it is "
+      "damaged or prepared in another way, \"rmoe data get wikitext-103\" fetches the original";
+  CHECK(compare_with_published(cut, named) == difference);
+  CHECK(compare_with_published(cut, other) == difference);  // its valid and test splits give it away
+  const CorpusStats nothing_like_it{.train_tokens = 9, .valid_tokens = 2, .test_tokens = 3, .vocabulary = 4};
+  CHECK(compare_with_published(nothing_like_it, other).empty());
+  CHECK(compare_with_published(nothing_like_it, named)
+            .starts_with(
+                "WikiText-103: this copy is NOT the published one: train tokens 9 (published "
+                "103227021), valid tokens 2 (published 217646), test tokens 3 (published 245569), words 4"));
+  CHECK(compare_with_published(published, {.path = "corpora/wikitext-103"}) ==
+        "WikiText-103: its published counts are of words: add --tokens word");
 }
 
 }  // namespace rmoe::test

@@ -59,9 +59,16 @@ EvalBlocks::EvalBlocks(std::span<const int32_t> tokens, int64_t T, int64_t B, in
   if (limit > 0) count_ = std::min(count_, limit);
 }
 
+EvalBlocks EvalBlocks::exact(std::span<const int32_t> tokens, int64_t T) {
+  const int64_t n = int64_t(tokens.size());
+  RMOE_CHECK(n >= 2 && T > 0, "data: blocks of ", T, " of a text of ", n,
+             " tokens: wanted at least one token and one to predict");
+  return {tokens, T, 1, n, (n - 1 + T - 1) / T};
+}
+
 Batch EvalBlocks::block(int64_t i) const {
   RMOE_CHECK(i >= 0 && i < count_, "data: no block ", i, " of ", count_);
-  return cut(tokens_, B_, T_, S_, i * T_, i == 0);
+  return cut(tokens_, B_, std::min(T_, S_ - 1 - i * T_), S_, i * T_, i == 0);
 }
 
 }  // namespace rmoe

@@ -42,15 +42,21 @@ class BatchStream {
   StreamCursor cursor_;
 };
 
-/// One pass for evaluation: the whole blocks of B streams, in order, the tail dropped; at most `limit` of
-/// them if that is not 0. Only block 0 has restart set.
+/// One pass for evaluation, in order. Only block 0 has restart set.
 class EvalBlocks {
  public:
+  /// The whole blocks of B streams, the tail dropped; at most `limit` of them if that is not 0.
   explicit EvalBlocks(std::span<const int32_t> tokens, int64_t T, int64_t B = 8, int64_t limit = 0);
+  /// One stream in which every token but the first is a target once: the last block may be shorter.
+  static EvalBlocks exact(std::span<const int32_t> tokens, int64_t T);
   int64_t count() const { return count_; }
+  int64_t streams() const { return B_; }
   Batch block(int64_t i) const;
 
  private:
+  EvalBlocks(std::span<const int32_t> tokens, int64_t T, int64_t B, int64_t S, int64_t count)
+      : tokens_(tokens), B_(B), T_(T), S_(S), count_(count) {}
+
   std::span<const int32_t> tokens_;
   int64_t B_, T_, S_, count_;
 };

@@ -122,4 +122,25 @@ TEST_CASE("stream: evaluation sees whole blocks once, in order, and drops the ta
   CHECK(EvalBlocks(count_up(9), 3, 1).count() == 2);  // nothing to predict after token 8
 }
 
+TEST_CASE("stream: exact evaluation predicts every token but the first once, the last block shorter") {
+  for (const int64_t n : {2, 3, 10, 11, 12}) {
+    CAPTURE(n);
+    const std::vector<int32_t> tokens = count_up(n);
+    const EvalBlocks blocks = EvalBlocks::exact(tokens, 5);
+    CHECK(blocks.streams() == 1);
+    std::vector<int32_t> inputs, targets;
+    for (int64_t i = 0; i < blocks.count(); ++i) {
+      const Batch batch = blocks.block(i);
+      CHECK(batch.restart == (i == 0));
+      CHECK(batch.inputs.dim(1) == std::min<int64_t>(5, n - 1 - 5 * i));
+      for (const int32_t token : values(batch.inputs)) inputs.push_back(token);
+      for (const int32_t token : values(batch.targets)) targets.push_back(token);
+    }
+    CHECK(inputs == std::vector(tokens.begin(), tokens.end() - 1));
+    CHECK(targets == std::vector(tokens.begin() + 1, tokens.end()));
+  }
+  CHECK(error_of([] { EvalBlocks::exact(count_up(1), 5); }) ==
+        "data: blocks of 5 of a text of 1 tokens: wanted at least one token and one to predict");
+}
+
 }  // namespace rmoe::test

@@ -51,12 +51,16 @@ struct RouterConfig {
   std::string name = "rmoe";
   int64_t state = 128;
   double balance_weight = 0.01;
+  std::string balance_over = "batch";
 
   template <class Visitor>
   void fields(Visitor& field) {
     field("name", name, "router preset, see models/router/README.md; \"dense\" for llama without experts");
     field("state", state, "recurrent router state P");
     field("balance_weight", balance_weight, "weight of the load-balance loss, summed over layers");
+    field("balance_over", balance_over,
+          "load balance over the whole \"batch\" (in micro-batches: one forward pass more) or over each "
+          "\"micro_batch\"");
   }
 };
 

@@ -1,7 +1,7 @@
 #include "models/model.hpp"
 
-#include "ops/cross_entropy/cross_entropy.hpp"
 #include "ops/elementwise/elementwise.hpp"
+#include "ops/linear_cross_entropy/linear_cross_entropy.hpp"
 #include "ops/load_balance/load_balance.hpp"
 #include "ops/reshape/reshape.hpp"
 
@@ -29,14 +29,18 @@ Tensors Model::gate_matrices() const {
   return std::visit([](const auto& net) { return net.gate_matrices(); }, net_);
 }
 
-Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight) {
-  const Var logits = output.logits();
-  const int64_t V = logits.dim(-1), N = targets.numel();
+Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight,
+              const Tensors& shares) {
+  const int64_t N = targets.numel(), C = output.hidden.dim(-1);
+  const auto& [weight, bias] = output.head;
   Losses l;
-  l.loss = l.total = cross_entropy(reshape(logits, {N, V}), targets.reshape({N}));
-  for (const LayerStats& layer : output.layers) {
-    if (!layer.routing.probs) continue;
-    const Var balance = load_balance(layer.routing.probs, layer.routing.experts);
+  l.loss = l.total = linear_cross_entropy(reshape(output.hidden, {N, C}), weight, bias, targets.reshape({N}));
+  for (size_t i = 0; i < output.layers.size(); ++i) {
+    const RoutingStats& routing = output.layers[i].routing;
+    if (!routing.probs) continue;
+    const Tensor share =
+        shares.empty() ? expert_share(routing.experts, routing.probs.dim(1)) : shares[i];  // [E]
+    const Var balance = load_balance(routing.probs, share);
     l.balance = l.balance ? add(l.balance, balance) : balance;
   }
   if (l.balance && balance_weight != 0) l.total = add(l.loss, scale(l.balance, balance_weight));

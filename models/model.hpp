@@ -41,7 +41,10 @@ struct Losses {
   Var balance;  // [] load-balance loss, summed over layers; undefined without experts
   Var total;    // [] loss + balance_weight * balance
 };
-Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight);
+/// `shares` are per layer the shares of assignments (expert_share) that the load balance is measured with: of
+/// the whole batch if `output` is of a part of it, of `output` itself if there are none.
+Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight,
+              const Tensors& shares = {});
 
 struct ParameterCounts {
   int64_t total = 0, trainable = 0, embedding = 0, router = 0;

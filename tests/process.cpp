@@ -68,9 +68,6 @@ ProcessResult rmoe(const fs::path& folder, const std::vector<std::string>& args)
   return Process(folder, args).wait();
 }
 
-TestFolder::TestFolder() : path_(fresh("test")) { fs::create_directories(path_); }
-TestFolder::~TestFolder() { fs::remove_all(path_); }
-
 void write_text(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
 }

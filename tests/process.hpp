@@ -1,6 +1,8 @@
 // Running the real binary, as a user does.
 #pragma once
 
+#include "tests/folder.hpp"
+
 #include <filesystem>
 #include <string>
 #include <sys/types.h>
@@ -29,19 +31,6 @@ class Process {
  private:
   std::filesystem::path out_, err_;
   pid_t pid_;
-};
-
-/// A folder of its own for a test, removed at the end.
-class TestFolder {
- public:
-  TestFolder();
-  ~TestFolder();
-  TestFolder(const TestFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
 };
 
 void write_text(const std::filesystem::path& path, const std::string& text);

@@ -30,6 +30,12 @@ std::vector<TinyCase> tiny_cases() {
   return cases;
 }
 
+TinyCase tiny_case(const std::string& name) {
+  for (const TinyCase& c : tiny_cases())
+    if (c.name == name) return c;
+  fail("there is no tiny case ", name);
+}
+
 Batch tiny_batch(const ModelConfig& config) {
   std::vector<int32_t> inputs, targets;
   for (int i = 0; i < 10; ++i) {

@@ -15,6 +15,8 @@ struct TinyCase {
 
 /// Both kinds with every router, and the dense Llama: 2 layers, odd sizes.
 std::vector<TinyCase> tiny_cases();
+/// The one called `name`, e.g. "lm-rmoe".
+TinyCase tiny_case(const std::string& name);
 
 /// Two streams of five tokens.
 Batch tiny_batch(const ModelConfig& config);

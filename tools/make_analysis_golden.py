@@ -107,7 +107,8 @@ def main():
     for name, shape in GATES.items():
         probs, experts = made_up_gate(rng, *shape)
         results = gate_results(probs, experts)
-        safetensors.numpy.save_file({"probs": probs, "experts": experts, **results}, out / f"analysis.{name}.safetensors")
+        tensors = {"probs": probs, "experts": experts, **results}
+        safetensors.numpy.save_file(tensors, out / f"analysis.{name}.safetensors")
         print(name, {k: np.round(v.ravel()[:4], 4).tolist() for k, v in results.items()})
     for kind, parts in {"lm": ["w1", "w2"], "llama": ["w1", "w3", "w2"]}.items():
         case = weight_case(rng, parts)

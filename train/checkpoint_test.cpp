@@ -1,7 +1,7 @@
 #include "train/checkpoint.hpp"
 
+#include "tests/folder.hpp"
 #include "tests/op_case.hpp"
-#include "train/test_tools.hpp"
 
 #include <doctest/doctest.h>
 #include <set>
@@ -63,66 +63,66 @@ void with_crashes(const std::function<void(const fs::path&)>& prepare,
                   const std::function<void(const fs::path&)>& check) {
   bool crashed = true;
   for (int stop = 0; crashed; ++stop) {
-    const Folder run;
-    prepare(run.path);
+    const TestFolder run;
+    prepare(run.path());
     files::set_observer([left = stop](const char*, const fs::path&) mutable {
       if (left-- == 0) throw Crash();
     });
     try {
-      save(run.path);
+      save(run.path());
       crashed = false;
     } catch (const Crash&) {
     }
     files::set_observer({});
     CAPTURE(stop);
-    check(run.path);
+    check(run.path());
   }
 }
 
 }  // namespace
 
 TEST_CASE("checkpoint: what is saved comes back") {
-  const Folder run;
-  const fs::path path = save_checkpoint(run.path, snapshot_of(3), {});
-  CHECK(path == run.path / "checkpoints/step-3");
+  const TestFolder run;
+  const fs::path path = save_checkpoint(run.path(), snapshot_of(3), {});
+  CHECK(path == run / "checkpoints/step-3");
   CHECK(names_in(path) == std::set<std::string>{"model.safetensors", "optimizer.safetensors",
                                                 "memory.safetensors", "state.json"});
   check_equal(load_checkpoint(path), snapshot_of(3));
-  check_equal(load_checkpoint(run.path / "latest"), snapshot_of(3));
-  check_equal(latest_of(run.path), snapshot_of(3));
+  check_equal(load_checkpoint(run / "latest"), snapshot_of(3));
+  check_equal(latest_of(run.path()), snapshot_of(3));
 
   Snapshot plain = snapshot_of(4);
   plain.memory.clear();
-  check_equal(load_checkpoint(save_checkpoint(run.path, plain, {})), plain);
+  check_equal(load_checkpoint(save_checkpoint(run.path(), plain, {})), plain);
 }
 
 TEST_CASE("checkpoint: the newest and the best stay") {
-  const Folder run;
-  for (int64_t step : {9, 10, 11, 100, 101}) save_checkpoint(run.path, snapshot_of(step), {step == 9, 2});
-  CHECK(names_in(run.path / "checkpoints") == std::set<std::string>{"step-9", "step-100", "step-101"});
-  CHECK(fs::read_symlink(run.path / "best") == "checkpoints/step-9");
-  CHECK(find_checkpoint(run.path) == run.path / "best");
-  save_checkpoint(run.path, snapshot_of(102), {true, 1});
-  CHECK(names_in(run.path / "checkpoints") == std::set<std::string>{"step-102"});
-  CHECK(names_in(run.path) == std::set<std::string>{"checkpoints", "best", "latest"});
+  const TestFolder run;
+  for (int64_t step : {9, 10, 11, 100, 101}) save_checkpoint(run.path(), snapshot_of(step), {step == 9, 2});
+  CHECK(names_in(run / "checkpoints") == std::set<std::string>{"step-9", "step-100", "step-101"});
+  CHECK(fs::read_symlink(run / "best") == "checkpoints/step-9");
+  CHECK(find_checkpoint(run.path()) == run / "best");
+  save_checkpoint(run.path(), snapshot_of(102), {true, 1});
+  CHECK(names_in(run / "checkpoints") == std::set<std::string>{"step-102"});
+  CHECK(names_in(run.path()) == std::set<std::string>{"checkpoints", "best", "latest"});
 }
 
 TEST_CASE("checkpoint: a later step left from before does not push the new one out") {
-  const Folder run;
-  for (int64_t step : {10, 20, 30}) save_checkpoint(run.path, snapshot_of(step), {});
-  save_checkpoint(run.path, snapshot_of(15), {false, 1});
-  CHECK(names_in(run.path / "checkpoints") == std::set<std::string>{"step-15", "step-20", "step-30"});
-  CHECK(latest_of(run.path).step == 15);
+  const TestFolder run;
+  for (int64_t step : {10, 20, 30}) save_checkpoint(run.path(), snapshot_of(step), {});
+  save_checkpoint(run.path(), snapshot_of(15), {false, 1});
+  CHECK(names_in(run / "checkpoints") == std::set<std::string>{"step-15", "step-20", "step-30"});
+  CHECK(latest_of(run.path()).step == 15);
 }
 
 TEST_CASE("checkpoint: a damaged one is named and the one before is used") {
   const auto damaged = [](const std::function<void(const fs::path&)>& damage) {
-    const Folder run;
-    save_checkpoint(run.path, snapshot_of(1), {});
-    const fs::path newest = save_checkpoint(run.path, snapshot_of(2), {});
+    const TestFolder run;
+    save_checkpoint(run.path(), snapshot_of(1), {});
+    const fs::path newest = save_checkpoint(run.path(), snapshot_of(2), {});
     damage(newest);
     std::vector<std::string> messages;
-    check_equal(latest_of(run.path, &messages), snapshot_of(1));
+    check_equal(latest_of(run.path(), &messages), snapshot_of(1));
     REQUIRE(messages.size() == 1);
     CHECK(messages[0].find('\n') == std::string::npos);
     REQUIRE(messages[0].starts_with(newest.string() + "/"));
@@ -144,23 +144,23 @@ TEST_CASE("checkpoint: a damaged one is named and the one before is used") {
 }
 
 TEST_CASE("checkpoint: a missing file is named") {
-  const Folder run;
-  const fs::path path = save_checkpoint(run.path, snapshot_of(1), {});
+  const TestFolder run;
+  const fs::path path = save_checkpoint(run.path(), snapshot_of(1), {});
   files::remove(path / "memory.safetensors");
   CHECK(error_of([&] { load_checkpoint(path); }) ==
         "cannot read " + (path / "memory.safetensors").string() + ": No such file or directory");
-  CHECK(error_of([&] { latest_of(run.path); }) ==
-        "cannot resume " + run.path.string() + ": it has no usable checkpoint");
+  CHECK(error_of([&] { latest_of(run.path()); }) ==
+        "cannot resume " + run.path().string() + ": it has no usable checkpoint");
   files::remove(path / "state.json");
   CHECK(error_of([&] { load_checkpoint(path); }) ==
         path.string() + " is not a checkpoint: it has no state.json");
-  CHECK(error_of([&] { find_checkpoint(run.path); }) ==
-        run.path.string() + " is neither a run with a checkpoint nor a checkpoint");
+  CHECK(error_of([&] { find_checkpoint(run.path()); }) ==
+        run.path().string() + " is neither a run with a checkpoint nor a checkpoint");
 }
 
 TEST_CASE("checkpoint: every flipped bit of the tensors and the state is noticed") {
-  const Folder run;
-  const fs::path path = save_checkpoint(run.path, snapshot_of(1), {});
+  const TestFolder run;
+  const fs::path path = save_checkpoint(run.path(), snapshot_of(1), {});
   for (const char* name : {"model.safetensors", "memory.safetensors", "state.json"}) {
     const std::string good = files::read(path / name);
     for (size_t at = 0; at < good.size(); ++at) {
@@ -209,15 +209,15 @@ TEST_CASE("checkpoint: replacing the only one, cut off at any operation, leaves 
 }
 
 TEST_CASE("checkpoint: a save that fails gives its space back") {
-  const Folder run;
-  save_checkpoint(run.path, snapshot_of(1), {});
+  const TestFolder run;
+  save_checkpoint(run.path(), snapshot_of(1), {});
   files::set_observer([](const char* operation, const fs::path& path) {
     if (std::string_view(operation) == "sync" && path.filename() == "optimizer.safetensors")
       fail("disk full");
   });
-  CHECK(error_of([&] { save_checkpoint(run.path, snapshot_of(2), {}); }) == "disk full");
+  CHECK(error_of([&] { save_checkpoint(run.path(), snapshot_of(2), {}); }) == "disk full");
   files::set_observer({});
-  CHECK(names_in(run.path / "checkpoints") == std::set<std::string>{"step-1"});
+  CHECK(names_in(run / "checkpoints") == std::set<std::string>{"step-1"});
 }
 
 }  // namespace rmoe::test

@@ -70,11 +70,11 @@ void print_table(const std::vector<Analysis>& analyses) {
 
 int run_analyze(const Options& o) {
   o.machine.apply();
+  watch_stop_signals();
   const std::filesystem::path out = o.out;
   if (out.has_parent_path()) files::make_folder(out.parent_path());
   // Whatever is wrong with the last run should not come out after hours with the first.
   for (const std::string& run : o.runs) check_analyzable(*open_checkpoint(run).model, run);
-  watch_stop_signals();
   std::vector<Analysis> analyses;
   {
     ProgressLine line(1);
@@ -102,7 +102,7 @@ void add_analyze(CLI::App& app, Action& run) {
   command->add_option("--blocks", o->blocks, "blocks of the split to read; default: all")
       ->check(CLI::PositiveNumber);
   command->add_option("--gradient-blocks", o->gradient_blocks, "blocks for the router gradients")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_option("--out", o->out, "write a report with figures here, as one HTML page");
   command->add_flag("--json", o->json, "print JSON, one object per run and line");

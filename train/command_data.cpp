@@ -38,7 +38,7 @@ int run_stat(const Options& o) {
     fmt::print("  {} {:.2f} %", symbol, 100.0 * double(count) / double(s.train_tokens));
   fmt::print("\nentropy of single tokens: {:.4f} bits (a model that has learned anything is below)\n",
              s.unigram_bits);
-  if (!s.published.empty()) fmt::print("{}\n", s.published);
+  if (const std::string text = compare_with_published(s, o.data); !text.empty()) fmt::print("{}\n", text);
   fmt::print("fingerprint {}\n", s.fingerprint);
   return 0;
 }

@@ -14,7 +14,7 @@ namespace {
 
 struct Options {
   std::string path, split = "test", data;
-  bool json = false;
+  bool exact = false, json = false;
   MachineOptions machine;
 };
 
@@ -29,22 +29,24 @@ int run_eval(const Options& o) {
   ProgressLine line(1);
   const auto& tokens = o.split == "valid" ? corpus.valid : corpus.test;
   const TrainConfig& train = opened.config.train;
-  const Evaluation result =
-      evaluate(*opened.model, tokens, train.eval_streams, train.block, -1, [&](int64_t done, int64_t all) {
-        line.count(o.split + " block", done, all);
-        return !stop_requested();
-      });
+  const Tick tick = [&](int64_t done, int64_t all) {
+    line.count(o.split + " block", done, all);
+    return !stop_requested();
+  };
+  const Evaluation result = o.exact
+                                ? evaluate_exact(*opened.model, tokens, train.block, tick)
+                                : evaluate(*opened.model, tokens, train.eval_streams, train.block, -1, tick);
   if (stop_requested()) return kInterrupted;
+  const char* protocol = o.exact ? "exact" : "original";
   if (o.json) {
-    const nlohmann::ordered_json json{{"split", o.split},
-                                      {"loss", result.loss},
-                                      {"bpc", result.bpc()},
-                                      {"ppl", result.ppl()},
-                                      {"tokens", result.tokens}};
+    const nlohmann::ordered_json json{{"split", o.split},    {"protocol", protocol},
+                                      {"loss", result.loss}, {"bpc", result.bpc()},
+                                      {"ppl", result.ppl()}, {"tokens", result.tokens}};
     fmt::print("{}\n", json.dump());
   } else {
-    fmt::print("{} ({}, step {}): loss {:.4f}  BPC {:.4f}  PPL {:.3f}  over {} tokens\n", o.split,
-               opened.path.string(), opened.step, result.loss, result.bpc(), result.ppl(), result.tokens);
+    fmt::print("{} ({}, step {}): loss {:.4f}  BPC {:.4f}  PPL {:.3f}  over {} tokens ({} protocol)\n",
+               o.split, opened.path.string(), opened.step, result.loss, result.bpc(), result.ppl(),
+               result.tokens, protocol);
   }
   return 0;
 }
@@ -57,6 +59,10 @@ void add_eval(CLI::App& app, Action& run) {
   command->add_option("RUN", o->path, "run folder or checkpoint")->required();
   command->add_option("--split", o->split, "valid or test")->check(CLI::IsMember({"valid", "test"}));
   command->add_option("--data", o->data, "where the data is now, if it moved");
+  command->add_flag(
+      "--exact", o->exact,
+      "one stream, every token but the first predicted once; without it the paper's protocol: whole "
+      "blocks of train.eval_streams streams");
   command->add_flag("--json", o->json, "print JSON");
   o->machine.add_to(*command);
   command->callback([o, &run] { run = [o] { return run_eval(*o); }; });

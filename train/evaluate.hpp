@@ -1,5 +1,8 @@
-// Validation and test: whole blocks along a few parallel streams, the memory carried from block to block (the
-// protocol of the original experiments, experiments.md section 2).
+// Validation and test, by one of two protocols:
+//
+//   original  whole blocks along a few parallel streams, the tail left out, the memory carried from block to
+//             block: what the original experiments did (experiments.md section 2), and quick
+//   exact     one stream: every token but the first is predicted exactly once, with all the memory there is
 #pragma once
 
 #include "models/model.hpp"
@@ -9,15 +12,21 @@
 namespace rmoe {
 
 struct Evaluation {
-  double loss = 0;     // nats per token, the mean over blocks
+  double loss = 0;     // nats per token
   int64_t tokens = 0;  // predicted
   double bpc() const;
   double ppl() const;
 };
 
-/// At most `blocks` blocks of [streams, T]; -1 takes all whole ones. `tick(done, all)` returns false to stop
-/// early.
+/// Called after each block; returns false to stop early.
+using Tick = std::function<bool(int64_t done, int64_t all)>;
+
+/// The original protocol: at most `blocks` blocks of [streams, T]; -1 takes all whole ones.
 Evaluation evaluate(const Model& model, const std::vector<int32_t>& tokens, int64_t streams, int64_t T,
-                    int64_t blocks, const std::function<bool(int64_t done, int64_t all)>& tick = {});
+                    int64_t blocks, const Tick& tick = {});
+
+/// The exact protocol, in blocks of T.
+Evaluation evaluate_exact(const Model& model, const std::vector<int32_t>& tokens, int64_t T,
+                          const Tick& tick = {});
 
 }  // namespace rmoe

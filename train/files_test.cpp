@@ -1,8 +1,8 @@
 #include "train/files.hpp"
 
 #include "engine/error.hpp"
+#include "tests/folder.hpp"
 #include "tests/op_case.hpp"
-#include "train/test_tools.hpp"
 
 #include <doctest/doctest.h>
 
@@ -15,8 +15,8 @@ struct Stop {};
 }  // namespace
 
 TEST_CASE("files: what is written is read back, with its checksum") {
-  const Folder folder;
-  const fs::path path = folder.path / "a";
+  const TestFolder folder;
+  const fs::path path = folder / "a";
   files::Writer writer(path);
   writer.write("123");
   writer.write("456789");
@@ -30,16 +30,16 @@ TEST_CASE("files: what is written is read back, with its checksum") {
 }
 
 TEST_CASE("files: a file larger than a piece keeps its checksum") {
-  const Folder folder;
+  const TestFolder folder;
   std::string bytes((1 << 20) + 17, 'x');
   bytes[1 << 20] = 'y';
-  files::replace(folder.path / "a", bytes);
-  CHECK(files::crc32_of(folder.path / "a") == files::crc32_of(std::string_view(bytes)));
+  files::replace(folder / "a", bytes);
+  CHECK(files::crc32_of(folder / "a") == files::crc32_of(std::string_view(bytes)));
 }
 
 TEST_CASE("files: a replaced file is the old one until the new one is complete") {
-  const Folder folder;
-  const fs::path path = folder.path / "a";
+  const TestFolder folder;
+  const fs::path path = folder / "a";
   files::replace(path, "old");
   int operations = 0;
   files::set_observer([&](const char*, const fs::path&) { ++operations; });
@@ -57,12 +57,12 @@ TEST_CASE("files: a replaced file is the old one until the new one is complete")
   files::set_observer({});
   files::replace(path, "new");  // over the temporary file that was left
   CHECK(files::read(path) == "new");
-  CHECK(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()) == 1);
+  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 1);
 }
 
 TEST_CASE("files: a link is moved, never missing") {
-  const Folder folder;
-  const fs::path link = folder.path / "latest";
+  const TestFolder folder;
+  const fs::path link = folder / "latest";
   files::replace_link(link, "step-1");
   CHECK(fs::read_symlink(link) == "step-1");
   files::replace_link(link, "step-2");
@@ -70,17 +70,17 @@ TEST_CASE("files: a link is moved, never missing") {
 }
 
 TEST_CASE("files: errors name the file and the reason in one line") {
-  const Folder folder;
-  const std::string at = folder.path.string();
-  CHECK(error_of([&] { files::read(folder.path / "none"); }) ==
+  const TestFolder folder;
+  const std::string at = folder.path().string();
+  CHECK(error_of([&] { files::read(folder / "none"); }) ==
         "cannot read " + at + "/none: No such file or directory");
-  CHECK(error_of([&] { files::read(folder.path); }) == "cannot read " + at + ": Is a directory");
-  CHECK(error_of([&] { files::replace(folder.path / "no/such", "x"); }) ==
+  CHECK(error_of([&] { files::read(folder.path()); }) == "cannot read " + at + ": Is a directory");
+  CHECK(error_of([&] { files::replace(folder / "no/such", "x"); }) ==
         "cannot write " + at + "/no/.tmp-such: No such file or directory");
   CHECK(error_of([&] { files::Writer("/dev/full").write("x"); }) ==
         "cannot write /dev/full: No space left on device (free some space and try again)");
-  files::replace(folder.path / "short", "x");
-  files::Reader reader(folder.path / "short");
+  files::replace(folder / "short", "x");
+  files::Reader reader(folder / "short");
   char two[2];
   CHECK(error_of([&] { reader.read(two, 2); }) == "cannot read " + at + "/short: it ends 1 bytes too early");
 }

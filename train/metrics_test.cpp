@@ -1,6 +1,6 @@
 #include "train/metrics.hpp"
 
-#include "train/test_tools.hpp"
+#include "tests/folder.hpp"
 
 #include <bit>
 #include <cmath>
@@ -30,8 +30,8 @@ TEST_CASE("metrics: numbers read back to the same bits") {
 }
 
 TEST_CASE("metrics: a resumed run drops what came after, and a torn line") {
-  const Folder folder;
-  const files::Path path = folder.path / "metrics.jsonl";
+  const TestFolder folder;
+  const files::Path path = folder / "metrics.jsonl";
   {
     MetricsWriter writer(path);
     for (int64_t step : {1, 2, 3}) writer.write(step, {{"loss", 1.0 / double(step)}});

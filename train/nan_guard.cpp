@@ -27,7 +27,6 @@ void explain_bad_forward(const Model& model, const Tensor& inputs, const Tensor&
     check(output.layers[i].routing.logits.value(), concat("layers.", i, ".router_logits"), context.step);
     check(output.layers[i].output, concat("layers.", i, ".output"), context.step);
   }
-  check(output.logits().value(), "logits", context.step);
   check(losses(output, targets, 0).loss.value(), "loss", context.step);
   fail("train: step ", context.step + 1, ": the load-balance loss is not finite", kCure);
 }

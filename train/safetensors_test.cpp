@@ -1,5 +1,6 @@
 #include "train/safetensors.hpp"
 
+#include "tests/folder.hpp"
 #include "tests/op_case.hpp"
 #include "train/test_tools.hpp"
 
@@ -21,8 +22,8 @@ std::string with_header(const std::string& header, const std::string& values) {
 
 /// The error of reading a file of these bytes, without the file's name.
 std::string refusal(const std::string& bytes) {
-  const Folder folder;
-  const files::Path path = folder.path / "x.safetensors";
+  const TestFolder folder;
+  const files::Path path = folder / "x.safetensors";
   files::replace(path, bytes);
   const std::string text = error_of([&] { read_safetensors(path); });
   const std::string prefix = path.string() + ": ";
@@ -44,26 +45,26 @@ std::string of_tensors(const std::vector<std::string>& entries, const std::strin
 }  // namespace
 
 TEST_CASE("safetensors: one tensor gives the reference writer's bytes") {
-  const Folder folder;
+  const TestFolder folder;
   const NamedTensor a{"a", from_vector<float>({1, 2}, {2})};
-  const uint32_t crc = write_safetensors(folder.path / "a", {&a, 1});
+  const uint32_t crc = write_safetensors(folder / "a", {&a, 1});
   CHECK(
-      hex(files::read(folder.path / "a")) ==
+      hex(files::read(folder / "a")) ==
       "58000000000000007b225f5f6d657461646174615f5f223a7b22666f726d6174223a227074227d2c2261223a7b226474797065"
       "223a22463332222c227368617065223a5b325d2c22646174615f6f666673657473223a5b302c385d7d7d2020200000803f0000"
       "0040");
-  CHECK(crc == files::crc32_of(folder.path / "a"));
+  CHECK(crc == files::crc32_of(folder / "a"));
 }
 
 TEST_CASE("safetensors: tensors of every dtype lie in the reference writer's order") {
-  const Folder folder;
+  const TestFolder folder;
   const NamedTensor tensors[] = {{"h", to(from_vector<float>({1, 2, 3}, {3}), DType::bf16)},
                                  {"i", from_vector<int32_t>({7}, {1})},
                                  {"f", from_vector<float>({1, -2}, {2})},
                                  {"d", from_vector<double>({0.5}, {1})}};
-  write_safetensors(folder.path / "a", tensors);
+  write_safetensors(folder / "a", tensors);
   CHECK(
-      hex(files::read(folder.path / "a")) ==
+      hex(files::read(folder / "a")) ==
       "00010000000000007b225f5f6d657461646174615f5f223a7b22666f726d6174223a227074227d2c2264223a7b226474797065"
       "223a22463634222c227368617065223a5b315d2c22646174615f6f666673657473223a5b302c385d7d2c2266223a7b22647479"
       "7065223a22463332222c227368617065223a5b325d2c22646174615f6f666673657473223a5b382c31365d7d2c2269223a7b22"
@@ -73,8 +74,8 @@ TEST_CASE("safetensors: tensors of every dtype lie in the reference writer's ord
 }
 
 TEST_CASE("safetensors: tensors and metadata come back") {
-  const Folder folder;
-  const files::Path path = folder.path / "a";
+  const TestFolder folder;
+  const files::Path path = folder / "a";
   const std::vector<NamedTensor> tensors = {{"w", from_vector<float>({1, 2, 3, 4, 5, 6}, {2, 3})},
                                             {"none", from_vector<float>({}, {0, 3})},
                                             {"ü", from_vector<double>({-0.0}, {})},

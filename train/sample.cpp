@@ -33,8 +33,8 @@ class Reader {
 
  private:
   static Tensor last_row(const ModelOutput& output) {
-    const Tensor logits = output.logits().value();  // [1,T,V]
-    return logits.reshape({logits.dim(1), logits.dim(2)}).rows(logits.dim(1) - 1, 1);
+    const Tensor h = output.hidden.value();  // [1,T,C]
+    return output.head(Var(h.reshape({h.dim(1), h.dim(2)}).rows(h.dim(1) - 1, 1))).value();
   }
 
   const Model& model_;

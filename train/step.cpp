@@ -3,6 +3,7 @@
 #include "engine/flops.hpp"
 #include "ops/elementwise/elementwise.hpp"
 #include "ops/grad_norm/grad_norm.hpp"
+#include "ops/load_balance/load_balance.hpp"
 #include "train/analysis/step_analysis.hpp"
 #include "train/nan_guard.hpp"
 #include "train/routing_summary.hpp"
@@ -45,26 +46,82 @@ bool analysis_due(const Config& config, int64_t step) {
   return every > 0 && step % every == 0 && has_choices(config.model, config.router);
 }
 
-/// The losses of the micro-batch that starts at stream `first`. What backward does not need is free when this
-/// returns.
-Losses forward_part(const TrainState& state, const Config& config, const Batch& batch, int64_t first,
-                    NextMemory& next, RoutingSummary& summary, std::optional<StepAnalysis>& analysis) {
-  const int64_t B = config.train.batch / config.train.micro_batches;
-  const Context context{.training = true,
-                        .keep_outputs = false,
-                        .seed = uint64_t(config.train.seed),
-                        .step = state.step,
-                        .first_stream = first};
-  const Tensor inputs = batch.inputs.rows(first, B), targets = batch.targets.rows(first, B);
-  const Memory memory = rows_of(state.memory, first, B);
-  const ModelOutput output = state.model(inputs, memory, context);
-  const Losses l = losses(output, targets, config.router.balance_weight);
-  if (!std::isfinite(l.total.value().item()))
-    explain_bad_forward(state.model, inputs, targets, memory, context);
-  summary.add(output);
-  if (analysis) analysis->add(output.layers);
-  next.put(first, output.memory);
-  return l;
+/// One micro-batch and what its forward pass needs.
+struct Part {
+  Context context;
+  Tensor inputs, targets;  // [B,T]
+  Memory memory;
+
+  ModelOutput forward(const Model& model) const { return model(inputs, memory, context); }
+};
+
+std::vector<Part> cut(const TrainState& state, const TrainConfig& train, const Batch& batch) {
+  const int64_t B = train.batch / train.micro_batches;
+  std::vector<Part> parts;
+  for (int64_t first = 0; first < train.batch; first += B) {
+    const Context context{.training = true,
+                          .keep_outputs = false,
+                          .seed = uint64_t(train.seed),
+                          .step = state.step,
+                          .first_stream = first};
+    parts.push_back({context, batch.inputs.rows(first, B), batch.targets.rows(first, B),
+                     rows_of(state.memory, first, B)});
+  }
+  return parts;
+}
+
+/// Is a part's load balance to be measured with the experts that the other parts chose?
+bool counts_first(const Config& config) {
+  return config.train.micro_batches > 1 && config.router.balance_over == "batch" &&
+         config.router.balance_weight != 0 && config.router.name != "dense";
+}
+
+/// Every layer's share of assignments over all parts, from a forward pass that keeps nothing else. It chooses
+/// the experts that the real one will: same masks, same arithmetic.
+Tensors shares_of_batch(const Model& model, const std::vector<Part>& parts) {
+  const NoGrad guard;
+  Tensors experts(size_t(model.config().layers)), shares;  // [N,K] each
+  for (size_t part = 0; part < parts.size(); ++part) {
+    const ModelOutput output = parts[part].forward(model);
+    for (size_t i = 0; i < experts.size(); ++i) {
+      const Tensor& chosen = output.layers[i].routing.experts;  // [N / parts, K]
+      const int64_t rows = chosen.dim(0);
+      if (!experts[i]) experts[i] = empty_like(chosen, {rows * int64_t(parts.size()), chosen.dim(1)});
+      copy(experts[i].rows(int64_t(part) * rows, rows), chosen);
+    }
+  }
+  for (const Tensor& chosen : experts) shares.push_back(expert_share(chosen, model.config().experts));
+  return shares;
+}
+
+/// Forward and backward of the whole batch, part by part; returns the memory for the next one.
+Memory run_batch(const TrainState& state, const Config& config, const Batch& batch, StepResult& result,
+                 std::optional<StepAnalysis>& analysis) {
+  const std::vector<Part> parts = cut(state, config.train, batch);
+  const Tensors shares = counts_first(config) ? shares_of_batch(state.model, parts) : Tensors();
+  const double flops_before = flops_counted();  // counting is not the model's work
+  const double share_of_part = 1.0 / double(parts.size());
+  RoutingSummary summary(config.model.experts);
+  NextMemory next(state.memory, config.train.batch / config.train.micro_batches);
+  for (const Part& part : parts) {
+    Losses l;
+    {
+      const ModelOutput output = part.forward(state.model);  // what backward does not need of it is freed
+      l = losses(output, part.targets, config.router.balance_weight, shares);
+      if (!std::isfinite(l.total.value().item()))
+        explain_bad_forward(state.model, part.inputs, part.targets, part.memory, part.context);
+      summary.add(output);
+      if (analysis) analysis->add(output.layers);
+      next.put(part.context.first_stream, output.memory);
+    }
+    result.loss += l.loss.value().item() * share_of_part;
+    if (l.balance) result.balance += l.balance.value().item() * share_of_part;
+    backward(scale(l.total, share_of_part));
+  }
+  result.load = summary.load();
+  result.entropy = summary.entropy();
+  result.flops = flops_counted() - flops_before;
+  return next.take();
 }
 
 }  // namespace
@@ -76,24 +133,13 @@ TrainState::TrainState(const Config& config, const std::vector<int32_t>& tokens)
       memory(model.initial_memory(config.train.batch)) {}
 
 StepResult train_step(TrainState& state, const Config& config) {
-  const int64_t parts = config.train.micro_batches, B = config.train.batch / parts;
-  const double flops_before = flops_counted();
   const Batch batch = state.stream.next();
   if (batch.restart)
     for (const Tensor& m : state.memory) fill(m, 0);
-
   StepResult result;
   std::optional<StepAnalysis> analysis;
   if (analysis_due(config, state.step + 1)) analysis.emplace();
-  RoutingSummary summary(config.model.experts);
-  NextMemory next(state.memory, B);
-  for (int64_t part = 0; part < parts; ++part) {
-    const Losses l = forward_part(state, config, batch, part * B, next, summary, analysis);
-    result.loss += l.loss.value().item() / parts;
-    if (l.balance) result.balance += l.balance.value().item() / parts;
-    backward(scale(l.total, 1.0 / parts));
-  }
-  state.memory = next.take();
+  state.memory = run_batch(state, config, batch, result, analysis);
 
   const Tensors grads = state.optimizer.gradients();
   result.grad_norm = global_norm(grads);
@@ -103,9 +149,6 @@ StepResult train_step(TrainState& state, const Config& config) {
   state.optimizer.step(number, learning_rate(config.optimizer, number, config.train.steps),
                        clip_scale(result.grad_norm, config.optimizer.clip));
   state.step = number;
-  result.load = summary.load();
-  result.entropy = summary.entropy();
-  result.flops = flops_counted() - flops_before;
   return result;
 }
 

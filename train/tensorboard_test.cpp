@@ -1,5 +1,6 @@
 #include "train/tensorboard.hpp"
 
+#include "tests/folder.hpp"
 #include "train/test_tools.hpp"
 
 #include <algorithm>
@@ -53,13 +54,13 @@ TEST_CASE("tensorboard: bars stand over their index") {
 }
 
 TEST_CASE("tensorboard: each run and each resume writes a file of its own") {
-  const Folder folder;
+  const TestFolder folder;
   std::vector<int64_t> sizes;
   for (const std::optional<int64_t> resumed : {std::optional<int64_t>(), std::optional<int64_t>(7)}) {
-    EventWriter writer(folder.path / "events", resumed);
+    EventWriter writer(folder / "events", resumed);
     writer.scalar(8, "loss", 1);
   }
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path / "events")) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "events")) {
     CHECK(entry.path().filename().string().starts_with("events.out.tfevents."));
     sizes.push_back(int64_t(entry.file_size()));
   }

@@ -1,24 +1,10 @@
-// What the tests of files share: a folder for one test, removed afterwards, and bytes as text.
+// Bytes as text, for tests of file formats.
 #pragma once
 
-#include "train/files.hpp"
-
-#include <cstdlib>
+#include <string>
+#include <string_view>
 
 namespace rmoe::test {
-
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "rmoe-test-XXXXXX").string();
-    path = mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  files::Path path;
-};
 
 inline std::string hex(std::string_view bytes) {
   std::string text;

@@ -1,13 +1,11 @@
 #include "engine/error.hpp"
 #include "engine/math.hpp"
 #include "engine/parallel.hpp"
-#include "engine/scratch.hpp"
 #include "ops/cross_entropy/kernels.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <utility>
 
 namespace rmoe::cpu {
@@ -44,51 +42,66 @@ double log_sum_exp(const T* x, int64_t n) {
   return double(most) + std::log(sum);
 }
 
+/// log(e^a + e^b)
+double add_logs(double a, double b) {
+  const double most = std::max(a, b);
+  return most + std::log(std::exp(a - most) + std::exp(b - most));
+}
+
 }  // namespace
 
 template <class T>
-void cross_entropy_fwd(acc_t<T>* loss, acc_t<T>* lse, const T* x, const int32_t* targets, int64_t N,
-                       int64_t V) {
-  for (int64_t n = 0; n < N; ++n)
-    RMOE_CHECK(targets[n] >= 0 && targets[n] < V, "cross_entropy: target ", targets[n], " at position ", n,
-               " is not in [0, ", V, ")");
-  const int64_t chunks = (N + kRows - 1) / kRows;
-  const Scratch<double> partials(chunks);
-  parallel_chunks(N, kRows, [&](int64_t begin, int64_t end) {
-    double sum = 0;
+void cross_entropy_fold(double* lse, double* target_logit, const T* x, const int32_t* targets, int64_t first,
+                        int64_t N, int64_t V) {
+  parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
-      const double exact = log_sum_exp(x + n * V, V);
-      sum += exact - double(x[n * V + targets[n]]);
-      lse[n] = T(exact);
+      const double here = log_sum_exp(x + n * V, V);
+      lse[n] = first == 0 ? here : add_logs(lse[n], here);
+      const int64_t v = targets[n] - first;
+      if (v >= 0 && v < V) target_logit[n] = double(x[n * V + v]);
     }
-    partials[begin / kRows] = sum;
   });
-  *loss = T(std::accumulate(partials.data(), partials.data() + chunks, 0.0) / double(N));
 }
 
 template <class T>
-void cross_entropy_bwd(T* dx, const acc_t<T>* dloss, const T* x, const int32_t* targets, const acc_t<T>* lse,
-                       int64_t N, int64_t V, double beta) {
-  const T scale = T(double(*dloss) / double(N));
+void cross_entropy_mean(acc_t<T>* loss, const double* lse, const double* target_logit, const int32_t* targets,
+                        int64_t N, int64_t V) {
+  double sum = 0;
+  for (int64_t n = 0; n < N; ++n) {
+    RMOE_CHECK(targets[n] >= 0 && targets[n] < V, "cross_entropy: target ", targets[n], " at position ", n,
+               " is not in [0, ", V, ")");
+    sum += lse[n] - target_logit[n];
+  }
+  *loss = T(sum / double(N));
+}
+
+template <class T>
+void cross_entropy_bwd(T* dx, const acc_t<T>* dloss, const T* x, const int32_t* targets, const double* lse,
+                       int64_t first, int64_t N, int64_t V, int64_t total, double beta) {
+  const T scale = T(double(*dloss) / double(total));
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       const T* xn = x + n * V;
       T* dxn = dx + n * V;
-      const T shift = lse[n];
+      const T shift = T(lse[n]);
 #pragma omp simd
       for (int64_t v = 0; v < V; ++v) {
         const T g = math::exp(xn[v] - shift) * scale;
         dxn[v] = beta == 0 ? g : dxn[v] + g;
       }
-      dxn[targets[n]] -= scale;
+      const int64_t target = targets[n] - first;
+      if (target >= 0 && target < V) dxn[target] -= scale;
     }
   });
 }
 
-#define RMOE_INSTANTIATE(T)                                                                             \
-  template void cross_entropy_fwd<T>(acc_t<T>*, acc_t<T>*, const T*, const int32_t*, int64_t, int64_t); \
-  template void cross_entropy_bwd<T>(T*, const acc_t<T>*, const T*, const int32_t*, const acc_t<T>*,    \
-                                     int64_t, int64_t, double);
+#define RMOE_INSTANTIATE(T)                                                                                 \
+  template void cross_entropy_fold<T>(double*, double*, const T*, const int32_t*, int64_t, int64_t,         \
+                                      int64_t);                                                             \
+  template void cross_entropy_mean<T>(acc_t<T>*, const double*, const double*, const int32_t*, int64_t,     \
+                                      int64_t);                                                             \
+  template void cross_entropy_bwd<T>(T*, const acc_t<T>*, const T*, const int32_t*, const double*, int64_t, \
+                                     int64_t, int64_t, int64_t, double);
 
 RMOE_INSTANTIATE(float)
 RMOE_INSTANTIATE(double)

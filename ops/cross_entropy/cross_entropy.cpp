@@ -14,11 +14,13 @@ Var cross_entropy(const Var& logits, const Tensor& targets) {
   RMOE_CHECK(targets.shape() == Shape{N}, "cross_entropy: targets ", targets.shape(), " do not fit logits ",
              X.shape());
 
-  Tensor loss = empty_like(X, {}, acc_type(X.dtype())), lse = empty_like(X, {N}, acc_type(X.dtype()));
-  DISPATCH(X, cross_entropy_fwd, loss, lse, X, targets, N, V);
+  const Tensor loss = empty_like(X, {}, acc_type(X.dtype()));
+  const Tensor lse = empty_like(X, {N}, DType::f64), target_logit = empty_like(lse);
+  DISPATCH(X, cross_entropy_fold, lse, target_logit, X, targets, 0, N, V);
+  DISPATCH(X, cross_entropy_mean, loss, lse, target_logit, targets, N, V);
   return record("cross_entropy", loss, {logits}, [=](const Tensor& dloss, Grads& d) {
     const auto [dx, beta] = d.place(0);
-    DISPATCH(X, cross_entropy_bwd, dx, dloss, X, targets, lse, N, V, beta);
+    DISPATCH(X, cross_entropy_bwd, dx, dloss, X, targets, lse, 0, N, V, N, beta);
   });
 }
 

@@ -4,10 +4,15 @@
 
 namespace rmoe {
 
-// loss = E sum_e f_e p_e,  f_e = share of the N*K assignments that went to e,  p_e = mean_n probs_ne
-// probs [N,E], experts i32 [N,K] -> []; 1 at perfect balance, 0 without tokens
-// Fedus et al. 2021 (Switch Transformers), eq. 4-6, for top-K; the caller multiplies by the coefficient.
-// Backward keeps f, which has no gradient; sums are fp32 at least.
-Var load_balance(const Var& probs, const Tensor& experts);
+// loss = E sum_e f_e p_e,  p_e = mean_n probs_ne
+// probs [N,E], share f [E] in f64 -> []; 1 at perfect balance, 0 without tokens
+// Fedus et al. 2021 (Switch Transformers), eq. 4-6, for top-K; the caller multiplies by the coefficient. f
+// may be that of a whole batch of which probs is a part: the mean over equal parts is then the loss of the
+// whole. Backward keeps f, which has no gradient; sums are fp32 at least.
+Var load_balance(const Var& probs, const Tensor& share);
+
+// f_e = the share of all assignments that went to expert e, from integer counts: exact in any order
+// experts i32 [N,K] -> [E] in f64; zeros without tokens
+Tensor expert_share(const Tensor& experts, int64_t E);
 
 }  // namespace rmoe

@@ -1,6 +1,7 @@
 #include "ops/load_balance/load_balance.hpp"
 #include "tests/op_case.hpp"
 
+#include <cmath>
 #include <doctest/doctest.h>
 
 namespace rmoe::test {
@@ -19,7 +20,7 @@ void check_balance(int64_t N, int64_t K, int64_t E) {
     const bool meta = in[0].value().device() == Device::meta;
     const Tensor experts =
         meta ? empty({N, K}, DType::i32, Device::meta) : from_vector(some_experts(N, K, E), {N, K});
-    return Vars{load_balance(in[0], experts)};
+    return Vars{load_balance(in[0], expert_share(experts, E))};
   };
   const auto reference = [=](const Arrays& in) {
     Array loss{Shape{}};
@@ -47,19 +48,41 @@ TEST_CASE("load_balance") {
 
 TEST_CASE("load_balance is 1 at perfect balance and E when one expert takes all") {
   const Tensor even = from_vector<int32_t>({0, 1, 2, 3, 2, 1, 0, 3}, {4, 2});
-  CHECK(load_balance(Var(full({4, 4}, 0.25, DType::f32)), even).value().item() == 1);
+  CHECK(load_balance(Var(full({4, 4}, 0.25, DType::f32)), expert_share(even, 4)).value().item() == 1);
   const Var one_sided(from_vector<float>({0, 1, 0, 0, 1, 0}, {2, 3}));
-  CHECK(load_balance(one_sided, from_vector<int32_t>({1, 1}, {2, 1})).value().item() == 3);
+  const Tensor one = from_vector<int32_t>({1, 1}, {2, 1});
+  CHECK(load_balance(one_sided, expert_share(one, 3)).value().item() == 3);
+}
+
+TEST_CASE("load_balance: the mean over parts with the whole batch's share is the loss of the whole") {
+  const int64_t N = 12, K = 2, E = 5, parts = 3;
+  const Tensor experts = from_vector(some_experts(N, K, E), {N, K});
+  const Tensor probs = to_tensor(random({N, E}, 0, 1), DType::f64), share = expert_share(experts, E);
+  double with_whole = 0, with_own = 0;
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t first = part * N / parts, count = N / parts;
+    const Var rows(probs.rows(first, count));
+    with_whole += load_balance(rows, share).value().item() / parts;
+    with_own += load_balance(rows, expert_share(experts.rows(first, count), E)).value().item() / parts;
+  }
+  const double whole = load_balance(Var(probs), share).value().item();
+  CHECK(with_whole == doctest::Approx(whole).epsilon(1e-14));
+  CHECK(std::fabs(with_own - whole) > 1e-3);
+}
+
+TEST_CASE("expert_share counts exactly") {
+  CHECK(to_array(expert_share(from_vector<int32_t>({2, 0, 2, 2}, {2, 2}), 3)).data ==
+        std::vector<double>{0.25, 0, 0.75});
+  CHECK(to_array(expert_share(from_vector<int32_t>({}, {0, 2}), 2)).data == std::vector<double>{0, 0});
 }
 
 TEST_CASE("load_balance names what does not fit") {
   const Var probs(zeros({2, 3}, DType::f32));
+  CHECK(error_of([&] { load_balance(probs, zeros({4}, DType::f64)); }) ==
+        "load_balance: share [4] does not fit probs [2,3]");
   CHECK(error_of([&] {
-          load_balance(probs, zeros({3, 1}, DType::i32));
-        }) == "load_balance: experts [3,1] do not fit probs [2,3]");
-  CHECK(error_of([&] {
-          load_balance(probs, full({2, 1}, 3, DType::i32));
-        }) == "load_balance: assignment 0 goes to expert 3 of 3");
+          expert_share(full({2, 1}, 3, DType::i32), 3);
+        }) == "expert_share: assignment 0 goes to expert 3 of 3");
 }
 
 }  // namespace rmoe::test

@@ -8,9 +8,11 @@
 #include "train/analysis/step_analysis.hpp"
 #include "train/safetensors.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <doctest/doctest.h>
 #include <filesystem>
+#include <map>
 #include <numeric>
 
 namespace rmoe::test {
@@ -80,20 +82,41 @@ std::vector<int32_t> tiny_text(const ModelConfig& config) {
   return tokens;
 }
 
-Tensors router_gradients_of(Model& model, const Var& loss) {
+TinyCase tiny_case(const std::string& name) {
+  const auto cases = tiny_cases();
+  const auto at = std::ranges::find(cases, name, &TinyCase::name);
+  REQUIRE(at != cases.end());
+  return *at;
+}
+
+/// Gradients of the trainable router parameters whose name starts with `prefix`.
+Tensors gradients_of(Model& model, const Var& loss, const std::string& prefix = "") {
   for (Parameter& p : model.parameters()) p.var.zero_grad();
   backward(loss);
   Tensors grads;
-  for (const Parameter& p : model.parameters())
-    if (is_router_parameter(p.name)) grads.push_back(p.var.grad() ? clone(p.var.grad()) : Tensor());
+  for (Parameter& p : model.parameters()) {
+    if (is_router_parameter(p.name) && p.var.requires_grad() && p.name.starts_with(prefix))
+      grads.push_back(clone(p.var.grad()));
+    p.var.zero_grad();
+  }
   return grads;
+}
+
+Tensors difference(const Tensors& a, const Tensors& b) {
+  Tensors result;
+  for (size_t i = 0; i < a.size(); ++i) {
+    Array x = to_array(a[i]);
+    const Array y = to_array(b[i]);
+    for (size_t j = 0; j < x.data.size(); ++j) x.data[j] -= y.data[j];
+    result.push_back(to_tensor(x, DType::f64));
+  }
+  return result;
 }
 
 double norm_of(const Tensors& tensors) {
   double squares = 0;
   for (const Tensor& t : tensors)
-    if (t)
-      for (double x : to_array(t).data) squares += x * x;
+    for (double x : to_array(t).data) squares += x * x;
   return std::sqrt(squares);
 }
 
@@ -181,7 +204,7 @@ TEST_CASE("analysis: weights say what an independent program says") {
 }
 
 TEST_CASE("expert similarity: equal experts give the number of parts") {
-  const TinyCase c = tiny_cases()[2];  // llama: w1, w3, w2
+  const TinyCase c = tiny_case("llama-smoe");  // w1, w3, w2
   const Model model(c.model, c.router, 1);
   for (const Parameter& p : model.parameters())
     if (p.name.find(".experts.") != p.name.npos)
@@ -200,34 +223,46 @@ TEST_CASE("router gradients: the parts add up to the gradient of the whole loss"
     const Batch batch = tiny_batch(c.model);
     const Memory memory = warm_memory(model);
     const auto run = [&](double weight) {
-      return losses(model(batch.inputs, memory, {}), batch.targets, weight);
+      return losses(model(batch.inputs, memory, {}), batch.targets, weight).total;
     };
-    const Tensors total = router_gradients_of(model, run(0.3).total);
-    const Tensors lm = router_gradients_of(model, run(0).total);
-    Tensors balance, sum;
-    for (size_t i = 0; i < total.size(); ++i) {
-      REQUIRE(total[i]);
-      Array difference = to_array(total[i]);
-      const Array of_lm = to_array(lm[i]);
-      for (size_t j = 0; j < difference.data.size(); ++j) difference.data[j] -= of_lm.data[j];
-      balance.push_back(to_tensor(difference, DType::f64));
-    }
+    const auto check = [&](const GradientNorms& got, const std::string& prefix) {
+      const Tensors total = gradients_of(model, run(0.3), prefix), lm = gradients_of(model, run(0), prefix);
+      CHECK(got.total == doctest::Approx(norm_of(total)).epsilon(1e-10));
+      CHECK(got.lm == doctest::Approx(norm_of(lm)).epsilon(1e-10));
+      CHECK(got.balance == doctest::Approx(norm_of(difference(total, lm))).epsilon(1e-8));
+    };
     const RouterGradients got = router_gradients(model, batch.inputs, batch.targets, memory);
-    CHECK(got.all.total == doctest::Approx(norm_of(total)).epsilon(1e-10));
-    CHECK(got.all.lm == doctest::Approx(norm_of(lm)).epsilon(1e-10));
-    CHECK(got.all.balance == doctest::Approx(norm_of(balance)).epsilon(1e-8));
-    CHECK(got.all.lm > 0.01 * got.all.total);
-    CHECK(got.all.balance > 0.01 * got.all.total);
-    double squares = 0;
-    for (const GradientNorms& layer : got.per_layer) squares += layer.total * layer.total;
-    if (c.router.name == "smoe") CHECK(std::sqrt(squares) == doctest::Approx(got.all.total));
-    if (c.router.name == "rmoe") CHECK(std::sqrt(squares) < 0.999 * got.all.total);  // the cell is nobody's
     for (const Parameter& p : model.parameters()) CHECK_FALSE(p.var.grad());
+    check(got.all, "");
+    REQUIRE(got.per_layer.size() == 2);
+    check(got.per_layer[0], "layers.0.");
+    check(got.per_layer[1], "layers.1.");
+    if (c.router.name == "random") {
+      CHECK(got.all.total == 0);  // frozen
+    } else {
+      CHECK(got.all.lm > 0);
+      CHECK(got.all.balance > 0);
+    }
+    if (c.router.name == "rmoe")  // the cell belongs to no layer
+      CHECK(std::hypot(got.per_layer[0].total, got.per_layer[1].total) < 0.999 * got.all.total);
+  }
+}
+
+TEST_CASE("analyze: every router") {
+  for (const TinyCase& c : tiny_cases()) {
+    if (c.router.name == "dense") continue;
+    CAPTURE(c.name);
+    Model model(c.model, c.router, 5);
+    const Analysis a = analyze(model, tiny_text(c.model), {.streams = 2, .block = 4});
+    CHECK(a.router == c.router.name);
+    CHECK(a.mean_mutual_information() > 0);
+    CHECK(a.balance.inner >= 1);
+    CHECK(a.router_weights.norm[1] > 0);
   }
 }
 
 TEST_CASE("analyze: a whole split, cut short, and models without a choice") {
-  const TinyCase c = tiny_cases()[1];
+  const TinyCase c = tiny_case("lm-rmoe");
   Model model(c.model, c.router, 5);
   const std::vector<int32_t> tokens = tiny_text(c.model);
   AnalyzeOptions options{.streams = 2, .block = 4, .gradient_blocks = 3};
@@ -253,15 +288,15 @@ TEST_CASE("analyze: a whole split, cut short, and models without a choice") {
   CHECK_FALSE(cut.complete);
   CHECK(cut.tokens == 32);
 
-  const TinyCase dense = tiny_cases()[4];
+  const TinyCase dense = tiny_case("llama-dense");
   Model without(dense.model, dense.router, 5);
-  CHECK(error_of([&] { analyze(without, tokens, {}); }) ==
+  CHECK(error_of([&] { analyze(without, tokens, options); }) ==
         "analyze: this model has router \"dense\" and 4 experts per layer: nothing is chosen; give runs with "
         "several experts");
 }
 
 TEST_CASE("step analysis: the numbers of a step's own outputs") {
-  const TinyCase c = tiny_cases()[1];
+  const TinyCase c = tiny_case("lm-rmoe");
   Model model(c.model, c.router, 5);
   const Batch batch = tiny_batch(c.model);
   const Memory memory = warm_memory(model);

@@ -1,7 +1,7 @@
 #include "train/report/chart.hpp"
 #include "train/reproduce/output.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 
@@ -22,9 +22,10 @@ std::vector<std::pair<std::string, json>> first_seeds(const Results& results) {
   return found;
 }
 
-std::vector<std::string> numbered(const char* what, size_t n) {
+/// 1 to n.
+std::vector<std::string> numbered(size_t n) {
   std::vector<std::string> names;
-  for (size_t i = 0; i < n; ++i) names.push_back(fmt::format("{}{}", what, i + 1));
+  for (size_t i = 0; i < n; ++i) names.push_back(std::to_string(i + 1));
   return names;
 }
 
@@ -80,8 +81,8 @@ Figures information_maps(const Results& results) {
     report::Heatmap map{.title = label,
                         .row_label = "layer",
                         .column_label = "earlier layer",
-                        .rows = numbered("", L),
-                        .columns = numbered("", L),
+                        .rows = numbered(L),
+                        .columns = numbered(L),
                         .values = std::vector(L, std::vector<double>(L, std::nan(""))),
                         .low = 0,
                         .high = high};
@@ -122,7 +123,8 @@ Figures weight_lines(const Results& results) {
 }
 
 Figures frequency_maps(const Results& results) {
-  Figures figures{{}, "Share of assignments per expert and layer, in percent; first seed."};
+  std::vector<report::Heatmap> maps;
+  double high = 0;  // one colour scale for all
   for (const auto& [label, analysis] : first_seeds(results)) {
     report::Heatmap map{.title = label,
                         .row_label = "layer",
@@ -135,10 +137,16 @@ Figures frequency_maps(const Results& results) {
     for (const json& layer : analysis.at("expert_frequency")) {
       std::vector<double> shares;
       for (const double share : layer) shares.push_back(100 * share);
+      high = std::max(high, *std::ranges::max_element(shares));
       map.values.push_back(std::move(shares));
     }
-    map.rows = numbered("", map.values.size());
-    map.columns = numbered("", map.values.at(0).size());
+    map.rows = numbered(map.values.size());
+    map.columns = numbered(map.values.at(0).size());
+    maps.push_back(std::move(map));
+  }
+  Figures figures{{}, "Share of assignments per expert and layer, in percent; first seed."};
+  for (report::Heatmap& map : maps) {
+    map.high = high;
     figures.svgs.push_back(svg(map));
   }
   return figures;

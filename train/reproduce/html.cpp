@@ -8,8 +8,9 @@ namespace rmoe::reproduce {
 std::string to_html(const Results& results) {
   std::set<std::string> machines;
   for (const ResultRun& run : results.runs) machines.insert(run.outcome.machine);
-  report::Page page(results.title,
-                    fmt::format("Reproduced at scale {}, the paper's numbers beside ours.", results.scale));
+  report::Page page(
+      results.title,
+      fmt::format("At scale {}; the paper's numbers, where it gives any, beside ours.", results.scale));
   for (const Figures& figures : drawings(results)) page.figures(figures.svgs, figures.caption);
   page.table(layout(results), caption(results));
   if (!results.note.empty()) page.note(results.note);

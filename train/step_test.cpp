@@ -1,0 +1,74 @@
+#include "train/step.hpp"
+
+#include "tests/tiny_models.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <doctest/doctest.h>
+
+namespace rmoe::test {
+namespace {
+
+Config tiny_config(const TinyCase& c, int64_t micro_batches, const std::string& balance_over = "batch") {
+  Config config;
+  config.model = c.model;
+  config.model.dropout = 0.2;
+  config.router = c.router;
+  config.router.balance_weight = 0.5;
+  config.router.balance_over = balance_over;
+  config.train.batch = 4;
+  config.train.block = 6;
+  config.train.micro_batches = micro_batches;
+  config.optimizer.lr = 1e-2;
+  config.optimizer.eps = 1e-3;  // or Adam would turn the rounding of a gradient near zero into a whole step
+  config.optimizer.warmup = 0;
+  return config;
+}
+
+struct Trained {
+  std::vector<StepResult> steps;
+  Tensors parameters;
+};
+
+Trained four_steps(const Config& config) {
+  std::vector<int32_t> text;
+  for (int64_t i = 0; i < 200; ++i) text.push_back(int32_t((i * i + i / 7) % config.model.vocab));
+  TrainState state(config, text);
+  Trained trained;
+  for (int i = 0; i < 4; ++i) trained.steps.push_back(train_step(state, config));
+  for (const Parameter& p : state.model.parameters()) trained.parameters.push_back(p.var.value());
+  return trained;
+}
+
+/// The largest difference of any loss, balance loss or parameter.
+double difference(const Trained& a, const Trained& b) {
+  double most = 0;
+  for (size_t i = 0; i < a.steps.size(); ++i)
+    most = std::max({most, std::fabs(a.steps[i].loss - b.steps[i].loss),
+                     std::fabs(a.steps[i].balance - b.steps[i].balance)});
+  for (size_t i = 0; i < a.parameters.size(); ++i)
+    most = std::max(most, largest_difference(a.parameters[i], b.parameters[i]));
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("train_step: micro-batches train as the whole batch does, dropout and load balance included") {
+  for (const TinyCase& c : tiny_cases()) {
+    CAPTURE(c.name);
+    const Trained whole = four_steps(tiny_config(c, 1));
+    for (const int64_t parts : {2, 4}) {
+      CAPTURE(parts);
+      CHECK(difference(four_steps(tiny_config(c, parts)), whole) < 1e-5);
+      const Trained apart = four_steps(tiny_config(c, parts, "micro_batch"));
+      CHECK((difference(apart, whole) > 1e-4) == (c.router.name != "dense"));
+    }
+  }
+}
+
+TEST_CASE("train_step: a batch in parts counts the FLOPs of the model, not of the pass that counts loads") {
+  const TinyCase c = tiny_case("lm-rmoe");
+  CHECK(four_steps(tiny_config(c, 2)).steps[3].flops == four_steps(tiny_config(c, 1)).steps[3].flops);
+}
+
+}  // namespace rmoe::test
