@@ -95,7 +95,7 @@ TEST_CASE("configs: every file is valid, round trips, makes a model and is on th
     CHECK(count_parameters(Model(model, c.router, 1, DType::f32, Device::meta)).total > 0);
     CHECK(page.find("`" + name + ".toml`") != page.npos);
   }
-  CHECK(shipped().size() == 12);
+  CHECK(shipped().size() == 14);
 }
 
 }  // namespace rmoe::test
