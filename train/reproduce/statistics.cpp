@@ -12,8 +12,8 @@ Summary summarize(std::span<const double> values) {
   s.n = int64_t(values.size());
   if (s.n == 0) return s;
   double sum = 0, squares = 0;
-  for (const double x : values) sum += x;
-  s.mean = sum / double(s.n);
+  for (const double x : values) sum += x - values[0];  // so that equal numbers have no spread at all
+  s.mean = values[0] + sum / double(s.n);
   if (s.n == 1) return s;
   for (const double x : values) squares += (x - s.mean) * (x - s.mean);
   s.deviation = std::sqrt(squares / double(s.n - 1));

@@ -26,6 +26,10 @@ TEST_CASE("statistics: one number has no spread, none has no mean") {
   CHECK(std::isnan(summarize({}).mean));
 }
 
+TEST_CASE("statistics: equal numbers have no spread, not even that of rounding") {
+  CHECK(summarize(std::vector<double>{0.1, 0.1, 0.1}).deviation == 0);
+}
+
 TEST_CASE("statistics: what the seed does to both sides of a pair cancels") {
   // Differences -0.01, -0.03: mean -0.02, deviation 0.01 sqrt(2), standard error 0.01.
   const Summary d = paired_difference(std::vector<double>{1.99, 4.97}, std::vector<double>{2, 5});
