@@ -1,6 +1,6 @@
 #!/bin/sh
-# The main job on real text: trains SMoE and RMoE with the same seed, data and steps, then compares them. A run that was
-# interrupted goes on where it stopped; one that is finished is only evaluated.
+# The main job on real text: trains SMoE and RMoE with the same seed, data and steps, compares and analyses them. A run
+# that was interrupted goes on where it stopped; one that is finished is only evaluated.
 # Usage: tools/demo.sh [RMOE [STEPS]]
 set -eu
 cd "$(dirname "$0")/.."
@@ -32,4 +32,7 @@ for router in smoe rmoe; do
 done
 printf '\nA sample of the RMoE model:\n'
 "$rmoe" sample runs/demo-rmoe --prompt 'It was a truth' --tokens 300 --temperature 0.7 --seed 1
-printf '\nWritten: runs/demo-smoe and runs/demo-rmoe (config.toml, metrics.jsonl, TensorBoard events, checkpoints)\n'
+printf '\n'
+"$rmoe" analyze runs/demo-smoe runs/demo-rmoe --blocks 20 --out runs/demo.html > /dev/null
+printf 'Written: runs/demo-smoe and runs/demo-rmoe (config.toml, metrics.jsonl, TensorBoard events, checkpoints)\n'
+printf 'What their routers and experts do: runs/demo.html\n'

@@ -107,18 +107,6 @@ void rotate(const fs::path& run, const fs::path& folder, int64_t step, int64_t k
       files::rename(folder / name_of(steps[i]), folder / (kTemporary + name_of(steps[i])));
 }
 
-json read_state(const fs::path& folder) {
-  const fs::path path = folder / "state.json";
-  const std::string text = files::read(path);
-  json state = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const bool whole = state.is_object() && state.contains("step") && state["step"].is_number_integer() &&
-                     state.contains("checksums") && state["checksums"].is_object();
-  RMOE_CHECK(whole, path.string(), " is damaged: not the JSON of a checkpoint");
-  RMOE_CHECK(state["checksums"].value("state.json", json()) == checksum_of(state), path.string(),
-             " is damaged: its checksum is wrong");
-  return state;
-}
-
 std::vector<NamedTensor> read_part(const fs::path& path, const std::string& checksum) {
   const std::string found = hex(files::crc32_of(path));
   RMOE_CHECK(found == checksum, path.string(), " is damaged: its checksum is ", found, ", wanted ", checksum);
@@ -170,11 +158,23 @@ files::Path save_checkpoint(const files::Path& run, const Snapshot& snapshot, co
   return folder / name;
 }
 
-Snapshot load_checkpoint(const files::Path& folder) {
+json checkpoint_state(const files::Path& folder) {
   RMOE_CHECK(fs::exists(folder / "state.json"), folder.string(),
              " is not a checkpoint: it has no state.json");
+  const fs::path path = folder / "state.json";
+  const std::string text = files::read(path);
+  json state = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const bool whole = state.is_object() && state.contains("step") && state["step"].is_number_integer() &&
+                     state.contains("checksums") && state["checksums"].is_object();
+  RMOE_CHECK(whole, path.string(), " is damaged: not the JSON of a checkpoint");
+  RMOE_CHECK(state["checksums"].value("state.json", json()) == checksum_of(state), path.string(),
+             " is damaged: its checksum is wrong");
+  return state;
+}
+
+Snapshot load_checkpoint(const files::Path& folder) {
   Snapshot snapshot;
-  snapshot.state = read_state(folder);
+  snapshot.state = checkpoint_state(folder);
   snapshot.step = snapshot.state["step"];
   const json checksums = snapshot.state["checksums"];
   for (const Part& part : kParts)

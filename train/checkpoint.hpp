@@ -27,6 +27,9 @@ files::Path save_checkpoint(const files::Path& run, const Snapshot& snapshot, co
 /// Reads the checkpoint in this folder; an error names the file that is missing or damaged.
 Snapshot load_checkpoint(const files::Path& folder);
 
+/// The state of the checkpoint in this folder with its "step" and "checksums", without reading the tensors.
+nlohmann::json checkpoint_state(const files::Path& folder);
+
 /// Reads the newest usable checkpoint of a run: the one that `latest` points to, or else the nearest before
 /// it. Every one that had to be passed over is told to on_message.
 Snapshot load_latest(const files::Path& run, const std::function<void(const std::string&)>& on_message);

@@ -32,10 +32,7 @@ int run_train(Options o) {
          " already holds a run; add --resume to go on with it, or choose another --run");
 
   const Corpus corpus = load_corpus(config.data);
-  const int64_t vocabulary = corpus.vocabulary.size();
-  if (config.model.vocab == 0) config.model.vocab = vocabulary;
-  RMOE_CHECK(config.model.vocab >= vocabulary, "train: model.vocab is ", config.model.vocab,
-             " but the data has ", vocabulary, " symbols; model.vocab=0 takes it from there");
+  fit_vocabulary(config, corpus);
   fs::create_directories(o.run.run);
   watch_stop_signals();
   const RunResult result = train(config, corpus, o.run);

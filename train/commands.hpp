@@ -17,6 +17,7 @@ void add_sample(CLI::App& app, Action& run);
 void add_info(CLI::App& app, Action& run);
 void add_data(CLI::App& app, Action& run);
 void add_trace(CLI::App& app, Action& run);
+void add_reproduce(CLI::App& app, Action& run);
 void add_analyze(CLI::App& app, Action& run);
 void add_bench(CLI::App& app, Action& run);
 

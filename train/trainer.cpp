@@ -221,6 +221,13 @@ RunResult Run::go() {
 
 }  // namespace
 
+void fit_vocabulary(Config& config, const Corpus& corpus) {
+  const int64_t vocabulary = corpus.vocabulary.size();
+  if (config.model.vocab == 0) config.model.vocab = vocabulary;
+  RMOE_CHECK(config.model.vocab >= vocabulary, "train: model.vocab is ", config.model.vocab,
+             " but the data has ", vocabulary, " symbols; model.vocab=0 takes it from there");
+}
+
 RunResult train(const Config& config, const Corpus& corpus, const RunOptions& options) {
   return Run(config, corpus, options).go();
 }

@@ -27,6 +27,10 @@ struct RunResult {
   double tokens_per_s = 0;  // of training steps alone
 };
 
+/// Gives a model without a vocabulary that of its corpus; an Error if the corpus has more symbols than the
+/// model.
+void fit_vocabulary(Config& config, const Corpus& corpus);
+
 /// Trains `config` on `corpus` until config.train.steps or until a signal asks to stop (the state is saved
 /// then).
 RunResult train(const Config& config, const Corpus& corpus, const RunOptions& options);

@@ -5,8 +5,8 @@
 #include "train/analysis/gate_statistics.hpp"
 #include "train/analysis/router_gradients.hpp"
 #include "train/analysis/weight_statistics.hpp"
+#include "train/evaluate.hpp"
 
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -37,7 +37,7 @@ struct AnalyzeOptions {
   int64_t block = 512;  // tokens T per stream and block
   int64_t blocks = -1;  // at most so many; -1 takes all whole ones
   int64_t gradient_blocks = 8;
-  std::function<bool(int64_t done, int64_t all)> tick = {};  // after every block; false stops
+  Tick tick = {};
 };
 
 /// An error if the model has no choice of experts; `what` names it.

@@ -82,13 +82,6 @@ std::vector<int32_t> tiny_text(const ModelConfig& config) {
   return tokens;
 }
 
-TinyCase tiny_case(const std::string& name) {
-  const auto cases = tiny_cases();
-  const auto at = std::ranges::find(cases, name, &TinyCase::name);
-  REQUIRE(at != cases.end());
-  return *at;
-}
-
 /// Gradients of the trainable router parameters whose name starts with `prefix`.
 Tensors gradients_of(Model& model, const Var& loss, const std::string& prefix = "") {
   for (Parameter& p : model.parameters()) p.var.zero_grad();

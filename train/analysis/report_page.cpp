@@ -8,6 +8,7 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <iterator>
+#include <string_view>
 
 namespace rmoe {
 namespace {
@@ -242,13 +243,22 @@ void add_gradients(Page& page, const Analyses& analyses) {
                "The same for the parameters that belong to one layer.");
 }
 
+/// What the paths of all runs begin with, up to their last common '/'.
+std::string common_folder(const Analyses& analyses) {
+  std::string_view common = analyses[0].run;
+  for (const Analysis& a : analyses)
+    common = common.substr(0, std::ranges::mismatch(common, a.run).in1 - common.begin());
+  return std::string(common.substr(0, common.rfind('/') + 1));  // npos + 1 is 0
+}
+
 }  // namespace
 
-std::string report_page(const Analyses& analyses) {
-  Page page(
-      "What routers and experts do",
-      fmt::format("{} of {}", analyses.size() == 1 ? "One run" : fmt::format("{} runs", analyses.size()),
-                  "a mixture-of-experts language model"));
+std::string report_page(Analyses analyses) {
+  const std::string folder = common_folder(analyses);
+  for (Analysis& a : analyses) a.run.erase(0, folder.size());
+  Page page("What routers and experts do",
+            fmt::format("{}{}", analyses.size() == 1 ? "One run" : fmt::format("{} runs", analyses.size()),
+                        folder.empty() ? "" : " in " + folder));
   add_tables(page, analyses);
   add_mutual_information(page, analyses);
   add_entropy(page, analyses);

@@ -5,6 +5,7 @@
 
 namespace rmoe {
 
-std::string report_page(const std::vector<Analysis>& analyses);
+/// At least one. A folder that all runs lie in is named once.
+std::string report_page(std::vector<Analysis> analyses);
 
 }  // namespace rmoe

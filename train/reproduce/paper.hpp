@@ -1,0 +1,97 @@
+// The tables and figures of the paper (Layerwise Recurrent Router for Mixture-of-Experts, ICLR 2025) as data:
+// what stands in them, and which runs give the same numbers here. Nothing else in this folder knows one table
+// from another.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace rmoe::reproduce {
+
+/// The text that a column of the paper was measured on. `either`: a number that hardly depends on it.
+enum class Benchmark { enwik8, wikitext103, either };
+/// The paper's two models; the small one is the medium one times 3/4 (see scale.hpp).
+enum class Size { medium, small };
+
+/// What was trained, apart from the router.
+struct Setting {
+  Benchmark benchmark = Benchmark::enwik8;
+  Size size = Size::medium;
+  int64_t layers = 0;  // the paper's number of layers, 0: the size's own
+};
+
+enum class Metric {
+  valid,  // BPC, or perplexity if tokens are words
+  test,
+  parameters,         // all, in millions
+  router_parameters,  // in millions
+  memory,             // peak, GB
+  seconds,            // per 1000 steps
+  inner_balance,      // from here on: is_analysis()
+  outer_balance,
+  mutual_information,  // mean over pairs of layers
+  gate_entropy,        // mean over layers
+  gate_norm,
+  gate_deviation,
+  busiest_expert,  // its share of assignments times E, mean over layers
+  expert_similarity,
+  gradient_total,  // norm of the router's gradient: whole loss, LM loss, load-balance loss
+  gradient_lm,
+  gradient_balance,
+};
+
+/// Does the number come out of analyze() rather than out of training?
+inline bool is_analysis(Metric metric) { return metric >= Metric::inner_balance; }
+
+/// A number of the paper, or a range that it gives; none if it gives neither.
+struct PaperNumber {
+  double low = std::numeric_limits<double>::quiet_NaN(), high = low;
+
+  PaperNumber() = default;
+  PaperNumber(double value) : low(value), high(value) {}
+  PaperNumber(double low, double high) : low(low), high(high) {}
+  bool given() const { return low == low; }
+};
+
+struct Column {
+  std::string name;  // as in the paper
+  Setting setting;
+  Metric metric;
+  std::string format = "{:.3f}";  // of the paper's numbers
+};
+
+struct Row {
+  std::string label;               // as in the paper
+  std::string router;              // our preset
+  std::vector<PaperNumber> paper;  // one per column, or empty: the paper has no numbers
+  size_t baseline = 0;             // the row that differences are taken to
+};
+
+/// What an HTML page shows besides the table.
+enum class Drawing {
+  none,
+  layers,
+  mutual_information,
+  gate_entropy,
+  router_weights,
+  expert_frequency,
+  expert_similarity
+};
+
+struct PaperTable {
+  std::string name, title, about;
+  std::vector<Column> columns;
+  std::vector<Row> rows;
+  std::string note = {};
+  Drawing drawing = Drawing::none;
+};
+
+const std::vector<PaperTable>& paper_tables();
+/// A UsageError lists all tables if there is none of this name.
+const PaperTable& paper_table(const std::string& name);
+/// One line per table: its name and what it is about.
+std::string table_list();
+
+}  // namespace rmoe::reproduce

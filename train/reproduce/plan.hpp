@@ -1,0 +1,60 @@
+// Which runs a table needs: its rows and columns, crossed with the texts at hand and the seeds.
+#pragma once
+
+#include "data/corpus.hpp"
+#include "train/account.hpp"
+#include "train/reproduce/scale.hpp"
+
+#include <filesystem>
+#include <optional>
+
+namespace rmoe::reproduce {
+
+/// What the user asked for.
+struct Request {
+  std::string table, scale = "tiny";
+  std::string config, data;            // instead of the scale's
+  int64_t steps = -1, seeds = -1;      // -1: the scale's
+  std::vector<std::string> routers;    // empty: all of the table's
+  std::vector<std::string> overrides;  // "a.b=v", applied to the medium model
+  std::filesystem::path out = "runs/reproduce";
+};
+
+/// A text to train on, and the column of the paper it stands for.
+struct Text {
+  Benchmark stands_for;
+  std::string name = {};  // of its file or folder
+  Config medium = {};
+  Corpus corpus = Corpus();
+
+  bool words() const { return !corpus.vocabulary.is_byte_level(); }
+};
+
+struct PlannedRun {
+  std::string name;  // its folder below Request::out, tiny-austen/rmoe-seed1
+  std::string router;
+  int64_t seed;
+  size_t text;  // index into Plan::texts
+  Config config;
+  Account account;
+};
+
+struct Plan {
+  Request request;
+  PaperTable table;   // rows that are not wanted are gone
+  std::string scale;  // its name; of a config of the user's own, that of its file
+  int64_t seeds = 0;
+  std::vector<Text> texts;
+  std::vector<PlannedRun> runs;  // seed by seed, so that what is there first can be compared
+
+  std::filesystem::path folder(const PlannedRun& run) const { return request.out / run.name; }
+  /// Do the table's numbers need the trained models analysed?
+  bool needs_analysis() const;
+  /// The run behind a number of the table; none if no text stands for the column.
+  std::optional<size_t> run_of(const Column& column, const Row& row, int64_t seed) const;
+};
+
+/// Reads configs and texts; all that is wrong with the request comes out here.
+Plan make_plan(const Request& request);
+
+}  // namespace rmoe::reproduce
