@@ -1,8 +1,8 @@
 #include "train/analysis/report_page.hpp"
 
-#include "train/analysis/paper.hpp"
 #include "train/report/chart.hpp"
 #include "train/report/page.hpp"
+#include "train/reproduce/paper.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -61,16 +61,15 @@ std::string lines(const Analyses& analyses, const std::string& title, const std:
 }
 
 std::vector<std::string> gate_row(const Analysis& a) {
-  const auto information = paper::mutual_information(a.router);
-  const auto balance = paper::balance(a.router);
+  using reproduce::Metric, reproduce::paper_text;
   return {a.run,
           fmt::format("{:.3f}", a.mean_mutual_information()),
-          information ? fmt::format("{:.2f}–{:.2f}", information->low, information->high) : "",
+          paper_text(Metric::mutual_information, a.router),
           fmt::format("{:.3f}", a.mean_entropy()),
           fmt::format("{:#.4g}", a.balance.inner),
-          balance ? fmt::format("{:#.4g}", balance->inner) : "",
+          paper_text(Metric::inner_balance, a.router),
           fmt::format("{:.3f}", a.balance.outer),
-          balance ? fmt::format("{:.3f}", balance->outer) : ""};
+          paper_text(Metric::outer_balance, a.router)};
 }
 
 std::vector<std::string> run_row(const Analysis& a) {

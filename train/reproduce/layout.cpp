@@ -8,11 +8,8 @@
 namespace rmoe::reproduce {
 namespace {
 
-std::string paper_text(const ResultRow& row, size_t column, const Column& of) {
-  if (column >= row.row.paper.size() || !row.row.paper[column].given()) return "";
-  const PaperNumber& number = row.row.paper[column];
-  const std::string low = fmt::format(fmt::runtime(of.format), number.low);
-  return number.low == number.high ? low : low + "–" + fmt::format(fmt::runtime(of.format), number.high);
+std::string text_of_paper(const ResultRow& row, size_t column, const Column& of) {
+  return column < row.row.paper.size() ? to_text(row.row.paper[column], of.format) : "";
 }
 
 std::string our_text(const Cell& cell, const ResultColumn& column) {
@@ -39,7 +36,7 @@ Shown shown(const Results& results, size_t column) {
   return {!results.columns[column].heading.empty(),
           any([&](const ResultRow& row) { return row.cells[column].difference.n > 0; }),
           any([&](const ResultRow& row) {
-            return !paper_text(row, column, results.columns[column].paper).empty();
+            return !text_of_paper(row, column, results.columns[column].paper).empty();
           })};
 }
 
@@ -48,7 +45,7 @@ void add_cells(std::vector<std::string>& to, const Results& results, const Resul
   const Cell& cell = row.cells[column];
   if (show.ours) to.push_back(our_text(cell, results.columns[column]));
   if (show.difference) to.push_back(cell.difference.n > 0 ? difference_text(cell.difference) : "");
-  if (show.paper) to.push_back(paper_text(row, column, results.columns[column].paper));
+  if (show.paper) to.push_back(text_of_paper(row, column, results.columns[column].paper));
 }
 
 report::Table layout_by_router(const Results& results) {

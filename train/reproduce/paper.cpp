@@ -243,4 +243,20 @@ std::string table_list() {
   return text;
 }
 
+std::string to_text(const PaperNumber& number, const std::string& format) {
+  if (!number.given()) return "";
+  const std::string low = fmt::format(fmt::runtime(format), number.low);
+  return number.low == number.high ? low : low + "–" + fmt::format(fmt::runtime(format), number.high);
+}
+
+std::string paper_text(Metric metric, const std::string& router) {
+  for (const PaperTable& table : kTables) {
+    const auto column = std::ranges::find(table.columns, metric, &Column::metric);
+    const auto row = std::ranges::find(table.rows, router, &Row::router);
+    if (column == table.columns.end() || row == table.rows.end() || row->paper.empty()) continue;
+    return to_text(row->paper[size_t(column - table.columns.begin())], column->format);
+  }
+  return "";
+}
+
 }  // namespace rmoe::reproduce

@@ -94,4 +94,9 @@ const PaperTable& paper_table(const std::string& name);
 /// One line per table: its name and what it is about.
 std::string table_list();
 
+/// A number as the paper writes it, "0.16–0.22" for a range, "" if none is given.
+std::string to_text(const PaperNumber& number, const std::string& format);
+/// What the first table with this metric gives for a router preset; "" if there is nothing.
+std::string paper_text(Metric metric, const std::string& router);
+
 }  // namespace rmoe::reproduce

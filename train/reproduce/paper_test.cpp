@@ -99,4 +99,12 @@ TEST_CASE("scale: one that is not there is answered with those that are") {
                        "reproduce: there is no scale \"huge\"; there are tiny, small, paper", UsageError);
 }
 
+TEST_CASE("paper: a router's number is found by what it measures") {
+  CHECK(paper_text(Metric::inner_balance, "smoe") == "34.68");
+  CHECK(paper_text(Metric::outer_balance, "rmoe-np-r1.0") == "0.212");
+  CHECK(paper_text(Metric::mutual_information, "rmoe") == "0.88–1.12");
+  CHECK(paper_text(Metric::mutual_information, "xmoe") == "");
+  CHECK(paper_text(Metric::gate_norm, "smoe") == "");
+}
+
 }  // namespace rmoe::reproduce
