@@ -68,7 +68,10 @@ class Heap {
     const auto found = live_.find(memory);
     if (found == live_.end()) return false;
     const size_t bytes = found->second;
-    check_guards(memory, bytes);
+    if (const std::string text = damage(memory, bytes); !text.empty()) {
+      std::fprintf(stderr, "cuda emulator: %s\n", text.c_str());
+      std::abort();
+    }
     std::memset(memory, 0xff, bytes);
     poison(memory, bytes);
     checker::device_freed(memory, bytes);
@@ -87,14 +90,10 @@ class Heap {
 
   std::string take_damage() {
     for (const auto& [memory, bytes] : live_) {
-      ptrdiff_t offset = 0;
-      unpoison(memory - kGuard, rounded(bytes) + 2 * kGuard);
-      const bool bad = damaged(memory, bytes, &offset);
-      if (bad) fill_guards(memory, bytes);
+      const std::string text = damage(memory, bytes);
+      if (!text.empty()) fill_guards(memory, bytes);
       poison_guards(memory, bytes);
-      if (bad)
-        return "byte " + std::to_string(offset) + " of an allocation of " + std::to_string(bytes) +
-               " bytes was overwritten: a kernel writes out of bounds";
+      if (!text.empty()) return text;
     }
     return "";
   }
@@ -122,16 +121,13 @@ class Heap {
     poison(memory + bytes, rounded(bytes) - bytes + kGuard);
   }
 
-  static void check_guards(unsigned char* memory, size_t bytes) {
+  /// What is wrong with the guard bands, which are left open; "" if they are whole.
+  static std::string damage(unsigned char* memory, size_t bytes) {
     ptrdiff_t offset = 0;
     unpoison(memory - kGuard, rounded(bytes) + 2 * kGuard);
-    if (!damaged(memory, bytes, &offset)) return;
-    std::fprintf(
-        stderr,
-        "cuda emulator: byte %td of an allocation of %zu bytes was overwritten: a kernel writes out of "
-        "bounds\n",
-        offset, bytes);
-    std::abort();
+    if (!damaged(memory, bytes, &offset)) return "";
+    return "byte " + std::to_string(offset) + " of an allocation of " + std::to_string(bytes) +
+           " bytes was overwritten: a kernel writes out of bounds";
   }
 
   size_t top_ = 0, used_ = 0;

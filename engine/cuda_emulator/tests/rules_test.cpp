@@ -2,8 +2,11 @@
 #include "engine/cuda_emulator/tests/device.hpp"
 #include "engine/cuda_emulator/tests/kernels.hpp"
 
+#include <csignal>
 #include <cstring>
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace rmoe::cuda::test {
 namespace {
@@ -143,6 +146,23 @@ TEST_CASE("a write behind an allocation damages its guard band") {
   CUDA_CHECK(cudaDeviceSynchronize());
   CHECK(has(emulator::take_damage(), "byte 120 of an allocation of 100 bytes"));
   CHECK(emulator::take_damage() == "");
+}
+
+TEST_CASE("memory whose guard band is damaged cannot be freed in silence") {
+  if (emulator::has_checker()) return;
+  Array<int> x(25);
+  write_at(x, 30, nullptr);
+  CUDA_CHECK(cudaDeviceSynchronize());
+  const pid_t child = fork();  // what it does ends a program
+  if (child == 0) {
+    std::signal(SIGABRT, SIG_DFL);
+    cudaFree(x);
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT));
+  CHECK(emulator::take_damage() != "");
 }
 
 TEST_CASE("a failed kernel makes the device unusable until it is reset") {
