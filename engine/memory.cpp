@@ -1,5 +1,6 @@
 #include "engine/memory.hpp"
 
+#include "engine/cuda/backend.hpp"
 #include "engine/error.hpp"
 
 #include <algorithm>
@@ -33,7 +34,7 @@ int64_t size_class(int64_t bytes) {
 
 struct Pool {
   std::mutex mutex;
-  std::map<int64_t, std::vector<void*>> free;  // by size class
+  std::map<int64_t, std::vector<void*>> free[kDeviceCount];  // by size class
   Stats stats[kDeviceCount];
   bool debug = false;
 };
@@ -64,11 +65,14 @@ void* from_system(int64_t bytes) {
 /// Takes a block of this size class. What one task of a parallel loop needs, others will need at the same
 /// time, sooner or later: a block for every thread is made, so that it does not depend on luck which step
 /// meets the last of them.
-void* take(Pool& p, int64_t bytes, Stats& stats) {
-  auto& blocks = p.free[bytes];
+void* take(Pool& p, int64_t bytes, Device device) {
+  auto& blocks = p.free[static_cast<int>(device)][bytes];
   if (blocks.empty()) {
+    Stats& stats = p.stats[static_cast<int>(device)];
     const int count = omp_in_parallel() ? omp_get_num_threads() : 1;
-    for (int i = 0; i < count; ++i) blocks.push_back(from_system(bytes + kGuardBytes));
+    for (int i = 0; i < count; ++i)
+      blocks.push_back(device == Device::cuda ? cuda::take_from_driver(bytes)
+                                              : from_system(bytes + kGuardBytes));
     stats.reserved += count * bytes;
     ++stats.system_calls;
   }
@@ -95,18 +99,11 @@ void* allocate(int64_t bytes, Device device) {
   const std::lock_guard lock(p.mutex);
   Stats& stats = p.stats[static_cast<int>(device)];
   const int64_t rounded = size_class(bytes);
-  void* block = nullptr;
-  switch (device) {
-    case Device::meta:
-      break;
-    case Device::cuda:
-      fail("memory: this build has no CUDA backend");
-    case Device::cpu:
-      block = take(p, rounded, stats);
-  }
+  RMOE_CHECK(device != Device::cuda || cuda::available(), "memory: ", cuda::why_unavailable());
+  void* block = device == Device::meta ? nullptr : take(p, rounded, device);
   stats.in_use += rounded;
   stats.peak = std::max(stats.peak, stats.in_use);
-  if (p.debug && block) {
+  if (p.debug && device == Device::cpu) {
     std::memset(block, kPoison, bytes);
     std::memset(static_cast<char*>(block) + bytes, kGuard, rounded - bytes + kGuardBytes);
   }
@@ -120,8 +117,8 @@ void release(void* block, int64_t bytes, Device device) noexcept {
   const int64_t rounded = size_class(bytes);
   p.stats[static_cast<int>(device)].in_use -= rounded;
   if (!block) return;
-  if (p.debug) check_guard(block, bytes);
-  p.free[rounded].push_back(block);
+  if (p.debug && device == Device::cpu) check_guard(block, bytes);
+  p.free[static_cast<int>(device)][rounded].push_back(block);
 }
 
 Stats stats(Device device) {

@@ -1,5 +1,6 @@
 #include "engine/tensor.hpp"
 
+#include "engine/cuda/backend.hpp"
 #include "engine/memory.hpp"
 #include "engine/parallel.hpp"
 
@@ -37,10 +38,23 @@ To convert(From x) {
     return static_cast<To>(x);
 }
 
-/// False on meta, where there is nothing to do; an error on a device these loops cannot reach.
-bool on_cpu(const Tensor& x, const char* what) {
-  RMOE_CHECK(x.device() != Device::cuda, what, ": no CUDA kernel");
-  return x.device() == Device::cpu && x.numel() > 0;
+/// Is there anything to do for it? Not on meta.
+bool has_values(const Tensor& x) { return x.device() != Device::meta && x.numel() > 0; }
+
+bool on_cuda(const Tensor& x) { return x.device() == Device::cuda; }
+
+/// The same bytes on the other device. A GPU's values are converted there, where it is quick.
+void transfer(const Tensor& dst, const Tensor& src) {
+  if (dst.dtype() != src.dtype()) {
+    const Tensor& on_gpu = on_cuda(dst) ? dst : src;
+    const Tensor between = empty_like(on_gpu, dst.shape(), on_cuda(dst) ? src.dtype() : dst.dtype());
+    copy(between, src);
+    copy(dst, between);
+  } else if (on_cuda(dst)) {
+    cuda::copy_to_device(dst.raw(), src.raw(), src.bytes());
+  } else {
+    cuda::copy_to_host(dst.raw(), src.raw(), src.bytes());
+  }
 }
 
 }  // namespace
@@ -81,9 +95,10 @@ Tensor Tensor::rows(int64_t begin, int64_t count) const {
 
 double Tensor::item() const {
   RMOE_CHECK(numel_ == 1, "item: ", shape_, " holds more than one value");
-  RMOE_CHECK(device() == Device::cpu, "item: the value lives on ", device());
+  RMOE_CHECK(device() != Device::meta, "item: the value lives on ", device());
+  const Tensor here = to(*this, Device::cpu);
   double value = 0;
-  with_type(dtype_, [&]<class T>(TypeTag<T>) { value = convert<double>(*data<T>()); });
+  with_type(dtype_, [&]<class T>(TypeTag<T>) { value = convert<double>(*here.data<T>()); });
   return value;
 }
 
@@ -96,7 +111,8 @@ Tensor full(Shape shape, double value, DType dtype, Device device) {
 }
 
 void fill(const Tensor& dst, double value) {
-  if (!on_cpu(dst, "fill")) return;
+  if (!has_values(dst)) return;
+  if (on_cuda(dst)) return cuda::fill(dst.raw(), dst.dtype(), value, dst.numel());
   with_type(dst.dtype(), [&]<class T>(TypeTag<T>) {
     T* d = dst.data<T>();
     parallel_chunks(dst.numel(), kChunk,
@@ -106,8 +122,11 @@ void fill(const Tensor& dst, double value) {
 
 void copy(const Tensor& dst, const Tensor& src) {
   RMOE_CHECK(dst.numel() == src.numel(), "copy: ", src.shape(), " does not fit ", dst.shape());
-  RMOE_CHECK(dst.device() == src.device(), "copy: from ", src.device(), " to ", dst.device());
-  if (!on_cpu(dst, "copy")) return;
+  RMOE_CHECK((dst.device() == Device::meta) == (src.device() == Device::meta), "copy: from ", src.device(),
+             " to ", dst.device());
+  if (!has_values(dst)) return;
+  if (dst.device() != src.device()) return transfer(dst, src);
+  if (on_cuda(dst)) return cuda::convert(dst.raw(), dst.dtype(), src.raw(), src.dtype(), dst.numel());
   with_type(dst.dtype(), [&]<class To>(TypeTag<To>) {
     with_type(src.dtype(), [&]<class From>(TypeTag<From>) {
       To* d = dst.data<To>();
@@ -120,9 +139,10 @@ void copy(const Tensor& dst, const Tensor& src) {
 }
 
 void accumulate(const Tensor& dst, const Tensor& src) {
-  RMOE_CHECK(dst.shape() == src.shape() && dst.dtype() == src.dtype(), "accumulate: ", src.dtype(),
-             src.shape(), " does not fit ", dst.dtype(), dst.shape());
-  if (!on_cpu(dst, "accumulate")) return;
+  RMOE_CHECK(dst.shape() == src.shape() && dst.dtype() == src.dtype() && dst.device() == src.device(),
+             "accumulate: ", src.dtype(), src.shape(), " does not fit ", dst.dtype(), dst.shape());
+  if (!has_values(dst)) return;
+  if (on_cuda(dst)) return cuda::accumulate(dst.raw(), src.raw(), dst.dtype(), dst.numel());
   with_type(dst.dtype(), [&]<class T>(TypeTag<T>) {
     T* d = dst.data<T>();
     const T* s = src.data<T>();
@@ -146,11 +166,19 @@ Tensor to(const Tensor& src, DType dtype) {
   return t;
 }
 
+Tensor to(const Tensor& src, Device device) {
+  if (src.device() == device) return src;
+  Tensor t = empty(src.shape(), src.dtype(), device);
+  copy(t, src);
+  return t;
+}
+
 int64_t first_non_finite(const Tensor& x) {
-  if (!on_cpu(x, "first_non_finite")) return -1;
+  if (!has_values(x)) return -1;
+  const Tensor here = to(x, Device::cpu);
   int64_t index = -1;
   with_type(x.dtype(), [&]<class T>(TypeTag<T>) {
-    const T* v = x.data<T>();
+    const T* v = here.data<T>();
     const auto bad = std::find_if(v, v + x.numel(), [](T a) { return !std::isfinite(convert<double>(a)); });
     if (bad != v + x.numel()) index = bad - v;
   });

@@ -63,7 +63,7 @@ class Tensor {
   Tensor reshape(Shape shape) const;
   /// Rows [begin, begin + count) of the first dimension.
   Tensor rows(int64_t begin, int64_t count) const;
-  /// The only value of a tensor of one element, as a double.
+  /// The only value of a tensor of one element, as a double. On a GPU it waits for it.
   double item() const;
 
  private:
@@ -92,11 +92,12 @@ Tensor from_vector(const std::vector<T>& values, Shape shape) {
 
 // The few operations on values that the engine itself needs. All are exact in any order and run in parallel.
 void fill(const Tensor& dst, double value);
-void copy(const Tensor& dst, const Tensor& src);        // converts between dtypes
+void copy(const Tensor& dst, const Tensor& src);        // converts between dtypes, moves between devices
 void accumulate(const Tensor& dst, const Tensor& src);  // dst += src, element by element; same dtype
 Tensor clone(const Tensor& src);
-Tensor to(const Tensor& src, DType dtype);  // src itself if it has that dtype already
-/// Index of the first value that is NaN or infinite, -1 if there is none. Float types on the CPU only.
+Tensor to(const Tensor& src, DType dtype);    // src itself if it has that dtype already
+Tensor to(const Tensor& src, Device device);  // src itself if it is there already
+/// Index of the first value that is NaN or infinite, -1 if there is none. Float types only.
 int64_t first_non_finite(const Tensor& x);
 
 }  // namespace rmoe

@@ -16,7 +16,6 @@
 
 namespace rmoe::cuda {
 
-using bf16 = __nv_bfloat16;
 using bf16x2 = __nv_bfloat162;
 
 /// Makes `T[n]` one word in a declaration.
@@ -33,6 +32,7 @@ void check_launch(const char* kernel, const char* file, int line);
 #ifdef __CUDACC__
 #define DEVICE __device__ __forceinline__
 #define HOST_DEVICE __host__ __device__ __forceinline__
+#define ON_DEVICE __device__
 #define UNROLL _Pragma("unroll")
 #define SHARED(T, name) __shared__ typename ::rmoe::cuda::Plain<T>::type name
 #define DYN_SHARED(T, name)                                              \
@@ -47,6 +47,7 @@ void check_launch(const char* kernel, const char* file, int line);
 #else
 #define DEVICE inline __attribute__((always_inline))
 #define HOST_DEVICE DEVICE
+#define ON_DEVICE
 #define UNROLL
 #define SHARED(T, name)                                                                                \
   auto& name = *static_cast<typename ::rmoe::cuda::Plain<T>::type*>(::rmoe::emulator::shared_variable( \

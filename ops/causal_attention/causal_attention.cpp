@@ -7,7 +7,7 @@
 namespace rmoe {
 namespace {
 
-cpu::CausalSizes checked_sizes(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+CausalSizes checked_sizes(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
   RMOE_CHECK(q.rank() == 3 && heads > 0 && q.dim(2) > 0 && q.dim(2) % heads == 0, "causal_attention: ", heads,
              " heads do not divide q ", q.shape());
   const int64_t D = q.dim(2) / heads;

@@ -1,26 +1,22 @@
 #pragma once
 
 #include "engine/dtype.hpp"
+#include "engine/kernel.hpp"
 
-namespace rmoe::cpu {
+namespace rmoe {
 
-void sort_by_expert(int32_t* offsets, int32_t* assignment, int32_t* slot, const int32_t* experts, int64_t M,
-                    int64_t E);
+INTEGER_KERNEL(sort_by_expert, int32_t* offsets, int32_t* assignment, int32_t* slot, const int32_t* experts,
+               int64_t M, int64_t E);
 
-template <class T>
-void expert_dispatch_fwd(T* y, const T* x, const int32_t* assignment, int64_t M, int64_t K, int64_t C);
-template <class T>
-void expert_dispatch_bwd(acc_t<T>* dx, const acc_t<T>* dy, const int32_t* slot, int64_t N, int64_t K,
-                         int64_t C, double beta);
+KERNEL(expert_dispatch_fwd, T* y, const T* x, const int32_t* assignment, int64_t M, int64_t K, int64_t C);
+KERNEL(expert_dispatch_bwd, acc_t<T>* dx, const acc_t<T>* dy, const int32_t* slot, int64_t N, int64_t K,
+       int64_t C, double beta);
 
-template <class T>
-void expert_combine_fwd(T* out, const T* y, const acc_t<T>* w, const int32_t* slot, int64_t N, int64_t K,
-                        int64_t C);
-template <class T>
-void expert_combine_bwd_y(acc_t<T>* dy, const acc_t<T>* dout, const acc_t<T>* w, const int32_t* assignment,
-                          int64_t M, int64_t K, int64_t C, double beta);
-template <class T>
-void expert_combine_bwd_w(acc_t<T>* dw, const acc_t<T>* dout, const T* y, const int32_t* slot, int64_t N,
-                          int64_t K, int64_t C, double beta);
+KERNEL(expert_combine_fwd, T* out, const T* y, const acc_t<T>* w, const int32_t* slot, int64_t N, int64_t K,
+       int64_t C);
+KERNEL(expert_combine_bwd_y, acc_t<T>* dy, const acc_t<T>* dout, const acc_t<T>* w, const int32_t* assignment,
+       int64_t M, int64_t K, int64_t C, double beta);
+KERNEL(expert_combine_bwd_w, acc_t<T>* dw, const acc_t<T>* dout, const T* y, const int32_t* slot, int64_t N,
+       int64_t K, int64_t C, double beta);
 
-}  // namespace rmoe::cpu
+}  // namespace rmoe

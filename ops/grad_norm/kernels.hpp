@@ -1,11 +1,12 @@
 #pragma once
 
+#include "engine/kernel.hpp"
+
 #include <cstdint>
 
-namespace rmoe::cpu {
+namespace rmoe {
 
 /// sum = sum_i g_i^2
-template <class T>
-void grad_norm_squares(double* sum, const T* g, int64_t n);
+KERNEL(grad_norm_squares, double* sum, const T* g, int64_t n);
 
-}  // namespace rmoe::cpu
+}  // namespace rmoe

@@ -1,20 +1,18 @@
 #pragma once
 
+#include "engine/kernel.hpp"
+
 #include <cstdint>
 
-namespace rmoe::cpu {
+namespace rmoe {
 
 // Each gradient kernel computes into = beta * into + gradient.
-template <class T>
-void grouped_linear_fwd(T* y, const T* x, const T* w, const T* b, const int32_t* offsets, int64_t M,
-                        int64_t E, int64_t F, int64_t C);
-template <class T>
-void grouped_linear_bwd_x(T* dx, const T* dy, const T* w, const int32_t* offsets, int64_t E, int64_t F,
-                          int64_t C, double beta);
-template <class T>
-void grouped_linear_bwd_w(T* dw, const T* dy, const T* x, const int32_t* offsets, int64_t E, int64_t F,
-                          int64_t C, double beta);
-template <class T>
-void grouped_linear_bwd_b(T* db, const T* dy, const int32_t* offsets, int64_t E, int64_t F, double beta);
+KERNEL(grouped_linear_fwd, T* y, const T* x, const T* w, const T* b, const int32_t* offsets, int64_t M,
+       int64_t E, int64_t F, int64_t C);
+KERNEL(grouped_linear_bwd_x, T* dx, const T* dy, const T* w, const int32_t* offsets, int64_t E, int64_t F,
+       int64_t C, double beta);
+KERNEL(grouped_linear_bwd_w, T* dw, const T* dy, const T* x, const int32_t* offsets, int64_t E, int64_t F,
+       int64_t C, double beta);
+KERNEL(grouped_linear_bwd_b, T* db, const T* dy, const int32_t* offsets, int64_t E, int64_t F, double beta);
 
-}  // namespace rmoe::cpu
+}  // namespace rmoe

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/dtype.hpp"
+#include "engine/kernel.hpp"
 
 namespace rmoe {
 
@@ -15,10 +16,6 @@ struct AdamFactors {
   double eps;
 };
 
-namespace cpu {
+KERNEL(adam_step, T* p, acc_t<T>* m, acc_t<T>* v, const acc_t<T>* g, int64_t n, const AdamFactors& factors);
 
-template <class T>
-void adam_step(T* p, acc_t<T>* m, acc_t<T>* v, const acc_t<T>* g, int64_t n, const AdamFactors& factors);
-
-}  // namespace cpu
 }  // namespace rmoe

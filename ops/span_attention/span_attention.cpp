@@ -7,7 +7,7 @@
 namespace rmoe {
 namespace {
 
-cpu::SpanSizes checked_sizes(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& key_pe,
+SpanSizes checked_sizes(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& key_pe,
                              int64_t heads) {
   RMOE_CHECK(q.rank() == 3 && heads > 0 && q.dim(2) > 0 && q.dim(2) % heads == 0, "span_attention: ", heads,
              " heads do not divide q ", q.shape());

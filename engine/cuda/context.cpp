@@ -1,0 +1,75 @@
+#include "engine/cuda/context.hpp"
+
+#include "engine/cuda/backend.hpp"
+#include "engine/cuda/check.hpp"
+#include "engine/error.hpp"
+
+namespace rmoe::cuda {
+namespace {
+
+constexpr size_t kWorkspaceBytes = size_t{32}
+                                   << 20;  // what cuBLAS recommends on sm_90; less is enough on sm_80
+
+struct Context {
+  cudaStream_t stream = nullptr;
+  cublasLtHandle_t lt = nullptr;
+  void* workspace = nullptr;
+
+  Context() {
+    CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    RMOE_CHECK(cublasLtCreate(&lt) == CUBLAS_STATUS_SUCCESS, "cuda: cuBLASLt does not start on this device");
+    CUDA_CHECK(cudaMalloc(&workspace, kWorkspaceBytes));
+  }
+};
+
+/// Never destroyed: tensors in static storage may outlive it, and the driver frees everything at exit.
+Context& context() {
+  static Context* instance = new Context;
+  return *instance;
+}
+
+}  // namespace
+
+cudaStream_t stream() { return context().stream; }
+cublasLtHandle_t lt_handle() { return context().lt; }
+Workspace workspace() { return {context().workspace, kWorkspaceBytes}; }
+
+int device_count() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+void select_device(int device) {
+  const int count = device_count();
+  RMOE_CHECK(device < count, "cuda: wanted device ", device, ", this machine shows ", count,
+             "; see nvidia-smi and CUDA_VISIBLE_DEVICES");
+  CUDA_CHECK(cudaSetDevice(device));
+}
+
+void synchronize() { CUDA_CHECK(cudaStreamSynchronize(stream())); }
+
+void* take_from_driver(int64_t bytes) {
+  void* block = nullptr;
+  const cudaError_t error = cudaMalloc(&block, size_t(bytes));
+  if (error == cudaErrorMemoryAllocation) {
+    size_t left = 0, all = 0;
+    cudaGetLastError();
+    cudaMemGetInfo(&left, &all);
+    fail("cuda: ", bytes, " bytes wanted, the device has ", left, " of ", all,
+         " left; use more micro-batches, or model.recompute=true");
+  }
+  CUDA_CHECK(error);
+  return block;
+}
+
+void copy_to_device(void* dst, const void* src, int64_t bytes) {
+  CUDA_CHECK(cudaMemcpyAsync(dst, src, size_t(bytes), cudaMemcpyHostToDevice, stream()));
+  synchronize();
+}
+
+void copy_to_host(void* dst, const void* src, int64_t bytes) {
+  CUDA_CHECK(cudaMemcpyAsync(dst, src, size_t(bytes), cudaMemcpyDeviceToHost, stream()));
+  synchronize();
+}
+
+}  // namespace rmoe::cuda
