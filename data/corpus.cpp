@@ -1,6 +1,7 @@
 #include "data/corpus.hpp"
 
 #include "data/sha256.hpp"
+#include "data/vocabulary.hpp"
 #include "engine/error.hpp"
 
 #include <algorithm>
@@ -11,7 +12,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
-#include <nlohmann/json.hpp>
+#include <functional>
 
 namespace rmoe {
 namespace {
@@ -124,8 +125,8 @@ std::string fingerprint_of(const Corpus& corpus) {
     sum.update(&size, sizeof size);
     sum.update(split->data(), split->size() * sizeof(int32_t));
   }
-  const std::string vocabulary = corpus.vocabulary.to_json().dump();
-  sum.update(vocabulary.data(), vocabulary.size());
+  const std::string tokenizer = corpus.tokenizer->file_bytes();
+  sum.update(tokenizer.data(), tokenizer.size());
   return sum.hex();
 }
 
@@ -141,16 +142,34 @@ SplitSizes split_sizes(int64_t size, double valid_share, double test_share) {
   return {size - valid - test, valid, test};
 }
 
+namespace {
+
+/// What turns a split into tokens: a vocabulary that learns as it reads, or a tokenizer that is complete.
+std::function<std::vector<int32_t>(const std::string&)> make_reader(const DataConfig& config,
+                                                                    TokenizerPtr& tokenizer) {
+  if (config.tokens == "byte" || config.tokens == "word") {
+    const auto vocabulary = std::make_shared<Vocabulary>(config.tokens, config.newline);
+    tokenizer = vocabulary;
+    return [vocabulary](const std::string& text) { return vocabulary->learn(text); };
+  }
+  RMOE_CHECK(fs::exists(config.tokens), "data.tokens is \"", config.tokens,
+             "\": wanted byte, word or the path of a tokenizer, and there is no such file or folder");
+  tokenizer = load_tokenizer(config.tokens);
+  return [tokenizer](const std::string& text) { return tokenizer->encode(text); };
+}
+
+}  // namespace
+
 Corpus load_corpus(const DataConfig& config) {
   Corpus corpus;
-  corpus.vocabulary = Vocabulary(config.tokens, config.newline);
+  const auto tokens_of = make_reader(config, corpus.tokenizer);
   Texts texts = read_texts(config);
   const std::array<std::vector<int32_t>*, 3> splits{&corpus.train, &corpus.valid, &corpus.test};
   const std::array<bool, 3> wanted{true, config.valid_share > 0, config.test_share > 0};
   for (int i = 0; i < 3; ++i) {
     corpus.bytes += int64_t(texts[i].size());
     try {
-      *splits[i] = corpus.vocabulary.learn(texts[i]);
+      *splits[i] = tokens_of(texts[i]);
     } catch (const Error& error) {
       fail("data: ", config.path, " (", kSplitNames[i], " split): ", error.what());
     }

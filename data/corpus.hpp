@@ -1,4 +1,4 @@
-// Corpus: text on disk as the tokens of three splits and the vocabulary they share.
+// Corpus: text on disk as the tokens of three splits and the tokenizer they share.
 //
 // `path` is one of
 //   a file                                         cut by shares, in file order: train, valid, test
@@ -10,7 +10,7 @@
 #pragma once
 
 #include "data/config.hpp"
-#include "data/vocabulary.hpp"
+#include "data/tokenizer/tokenizer.hpp"
 
 #include <string>
 #include <vector>
@@ -18,10 +18,10 @@
 namespace rmoe {
 
 struct Corpus {
-  Vocabulary vocabulary;
+  TokenizerPtr tokenizer;
   std::vector<int32_t> train, valid, test;
   int64_t bytes = 0;        // of the text on disk
-  std::string fingerprint;  // sha256 of the tokens and the vocabulary: a run resumes only on equal data
+  std::string fingerprint;  // sha256 of the tokens and the tokenizer: a run resumes only on equal data
 };
 
 Corpus load_corpus(const DataConfig& config);

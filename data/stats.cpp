@@ -45,7 +45,7 @@ CorpusStats stats_of(const Corpus& corpus, int64_t symbols) {
   stats.train_tokens = int64_t(corpus.train.size());
   stats.valid_tokens = int64_t(corpus.valid.size());
   stats.test_tokens = int64_t(corpus.test.size());
-  stats.vocabulary = corpus.vocabulary.size();
+  stats.vocabulary = corpus.tokenizer->size();
   stats.fingerprint = corpus.fingerprint;
 
   std::vector<std::pair<int64_t, int32_t>> counts(stats.vocabulary);
@@ -60,7 +60,7 @@ CorpusStats stats_of(const Corpus& corpus, int64_t symbols) {
     return std::pair(-a.first, a.second) < std::pair(-b.first, b.second);
   });
   counts.resize(std::min(symbols, stats.vocabulary));
-  for (const auto& [count, token] : counts) stats.frequent.emplace_back(corpus.vocabulary.name(token), count);
+  for (const auto& [count, token] : counts) stats.frequent.emplace_back(corpus.tokenizer->name(token), count);
   return stats;
 }
 

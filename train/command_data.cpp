@@ -58,7 +58,7 @@ void add_data(CLI::App& app, Action& run) {
 
   CLI::App* stat = data->add_subcommand("stat", "Splits, vocabulary and entropy of a corpus");
   stat->add_option("PATH", o->data.path, "a file or folder of text")->required();
-  stat->add_option("--tokens", o->data.tokens, "byte or word")->check(CLI::IsMember({"byte", "word"}));
+  stat->add_option("--tokens", o->data.tokens, "byte, word, or the path of a tokenizer");
   stat->add_option("--newline", o->data.newline, "eos, byte or drop")
       ->check(CLI::IsMember({"eos", "byte", "drop"}));
   stat->callback([o, &run] { run = [o] { return run_stat(*o); }; });

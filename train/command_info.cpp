@@ -20,7 +20,7 @@ void resolve_vocabulary(Config& config) {
   if (config.model.vocab > 0) return;
   RMOE_CHECK(std::filesystem::exists(config.data.path), "info: the config takes its vocabulary from ",
              config.data.path, ", which does not exist; get the data, or add --set model.vocab=V");
-  config.model.vocab = load_corpus(config.data).vocabulary.size();
+  config.model.vocab = load_corpus(config.data).tokenizer->size();
 }
 
 nlohmann::ordered_json to_json(const Account& a) {

@@ -18,11 +18,11 @@ struct Options {
 int run_sample(const Options& o) {
   o.machine.apply();
   const CheckpointedModel opened = open_checkpoint(o.path);
-  const std::vector<int32_t> prompt = opened.vocabulary.encode(o.prompt);
+  const std::vector<int32_t> prompt = opened.tokenizer->encode(o.prompt);
   fmt::print("{}", o.prompt);
   watch_stop_signals();
   sample(*opened.model, prompt, o.sample, [&](int32_t token) {
-    fmt::print("{}", opened.vocabulary.decode(std::vector{token}));
+    fmt::print("{}", opened.tokenizer->piece(token));
     std::fflush(stdout);
     return !stop_requested();
   });

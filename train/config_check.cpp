@@ -82,7 +82,6 @@ void check_names(Checker& check) {
   check.one_of("model.expert_init", {"fastmoe", "linear"});
   check.one_of("router.name", router_names());
   check.one_of("router.balance_over", {"batch", "micro_batch"});
-  check.one_of("data.tokens", {"byte", "word"});
   check.one_of("data.newline", {"eos", "byte", "drop"});
   check.one_of("optimizer.name", {"adam", "adamw"});
   check.one_of("optimizer.schedule", {"constant", "cosine"});

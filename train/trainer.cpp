@@ -110,6 +110,7 @@ Snapshot Run::snapshot() const {
   s.optimizer = state_.optimizer.state();
   for (size_t i = 0; i < state_.memory.size(); ++i)
     s.memory.push_back({concat("layers.", i), state_.memory[i]});
+  s.files = {{corpus_.tokenizer->file_name(), corpus_.tokenizer->file_bytes()}};
   const StreamCursor cursor = state_.stream.cursor();
   s.state = {{"seed", config_.train.seed},
              {"position", cursor.position},
@@ -118,7 +119,6 @@ Snapshot Run::snapshot() const {
              {"validated_step", validated_step_},
              {"data", corpus_.fingerprint},
              {"config", to_toml(config_)},
-             {"vocabulary", corpus_.vocabulary.to_json()},
              {"build", build_information()}};
   return s;
 }
@@ -141,7 +141,7 @@ void Run::log(const StepResult& r, double seconds) {
   progress_.step({.step = state_.step,
                   .steps = train.steps,
                   .loss = r.loss,
-                  .words = !corpus_.vocabulary.is_byte_level(),
+                  .words = !corpus_.tokenizer->is_byte_level(),
                   .lr = lr,
                   .grad_norm = r.grad_norm,
                   .tokens_per_s = tokens_per_s,
@@ -222,7 +222,7 @@ RunResult Run::go() {
 }  // namespace
 
 void fit_vocabulary(Config& config, const Corpus& corpus) {
-  const int64_t vocabulary = corpus.vocabulary.size();
+  const int64_t vocabulary = corpus.tokenizer->size();
   if (config.model.vocab == 0) config.model.vocab = vocabulary;
   RMOE_CHECK(config.model.vocab >= vocabulary, "train: model.vocab is ", config.model.vocab,
              " but the data has ", vocabulary, " symbols; model.vocab=0 takes it from there");
