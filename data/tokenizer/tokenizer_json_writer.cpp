@@ -120,9 +120,14 @@ std::string note_special_tokens(const std::string& bytes, const SpecialNames& na
   ordered_json file = ordered_json::parse(bytes);
   const auto note = [&](const char* role, const std::string& name) {
     if (name.empty()) return;
-    for (ordered_json& token : file.at("added_tokens"))
-      if (token.at("content") == name) token["roles"].push_back(role);
+    for (ordered_json& token : file.at("added_tokens")) {
+      if (token.at("content") != name) continue;
+      token["roles"].push_back(role);
+      return;
+    }
+    fail("tokenizer: ", role, "_token is \"", name, "\", which is no added token of tokenizer.json");
   };
+  for (ordered_json& token : file.at("added_tokens")) token.erase("roles");
   note("bos", names.bos);
   note("eos", names.eos);
   note("pad", names.pad);
