@@ -3,6 +3,7 @@
 #include "data/tokenizer/train_byte_bpe.hpp"
 #include "data/tokenizer/train_sentencepiece.hpp"
 #include "data/tokenizer/training_text.hpp"
+#include "engine/error.hpp"
 #include "engine/files.hpp"
 #include "train/command_options.hpp"
 #include "train/commands.hpp"
@@ -22,8 +23,9 @@ namespace fs = std::filesystem;
 struct Options {
   std::string kind = "sentencepiece", documents = "file", tokenizer, file, out, to = "hf";
   int64_t vocabulary = 8192;
+  double coverage = SentencePieceOptions{}.coverage;
   TrainingText text;
-  bool pieces = false, lines = false, special = false;
+  bool ids = false, pieces = false, lines = false, special = false;
   MachineOptions machine;
 };
 
@@ -35,7 +37,7 @@ const std::map<std::string, Documents> kDocuments{
 
 BpeModel learn(const Options& o, const std::vector<std::string>& texts, const Progress& progress) {
   return o.kind == "bytes" ? train_byte_bpe(texts, {.vocabulary = o.vocabulary}, progress)
-                           : train_sentencepiece(texts, o.vocabulary, progress);
+                           : train_sentencepiece(texts, {o.vocabulary, o.coverage}, progress);
 }
 
 void save(const Tokenizer& tokenizer, const fs::path& folder) {
@@ -184,6 +186,11 @@ void add_training(CLI::App& group, const OptionsPtr& o, Action& run) {
       ->capture_default_str();
   train->add_option("--out", o->out, "folder to write")->required();
   train
+      ->add_option("--coverage", o->coverage,
+                   "sentencepiece: share of the text whose characters get pieces; the rarest become bytes")
+      ->check(CLI::Range(0.5, 1.0))
+      ->capture_default_str();
+  train
       ->add_option("--input-bytes", o->text.bytes,
                    "of more text than this, learn from a sample of so many bytes")
       ->check(CLI::PositiveNumber)
@@ -205,7 +212,7 @@ void add_coding(CLI::App& group, const OptionsPtr& o, Action& run) {
     command->add_option("FILE", o->file, "- is standard input")->required();
     command->add_flag("--lines", o->lines, "every line by itself");
   }
-  CLI::Option* ids = encode->add_flag("--ids", "print ids (the default)");
+  CLI::Option* ids = encode->add_flag("--ids", o->ids, "print ids (the default)");
   encode->add_flag("--pieces", o->pieces, "print tokens as their vocabulary spells them")->excludes(ids);
   encode->add_flag("--special", o->special, "special tokens written in the text become their ids");
 }

@@ -100,13 +100,17 @@ void add_piece(const Piece& piece, BpeModel& model) {
              " has type ", piece.type, ", which is not known here");
   const bool special = piece.type == kUnknown || piece.type == kControl;
   const bool byte = piece.type == kByte;
-  model.names.push_back(piece.text);
   const std::optional<char> value = byte_of_piece(piece.text);
   RMOE_CHECK(!byte || value, "the byte piece \"", piece.text, "\" is not spelled like <0x0A>");
+  // Text holds no plain space when SentencePiece looks for pieces in it: such a piece is never found.
+  const bool unreachable = !byte && !special && piece.text.find(' ') != piece.text.npos;
+  model.names.push_back(piece.text);
   model.pieces.push_back(byte ? std::string(1, *value) : special ? piece.text : with_spaces(piece.text));
-  model.kinds.push_back(byte ? PieceKind::byte : special ? PieceKind::special : PieceKind::normal);
+  model.kinds.push_back(byte                     ? PieceKind::byte
+                        : special || unreachable ? PieceKind::special
+                                                 : PieceKind::normal);
   if (special) model.added.push_back({id, piece.text});
-  if (piece.type == kUserDefined)
+  if (piece.type == kUserDefined && !unreachable)
     model.added.push_back({.id = id, .content = model.pieces.back(), .special = false, .normalized = true});
 }
 

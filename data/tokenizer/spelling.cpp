@@ -54,6 +54,17 @@ std::string with_spaces(std::string_view text) {
   return plain;
 }
 
+std::string with_marks(std::string_view text) {
+  std::string marked;
+  for (const char c : text) {
+    if (c == ' ')
+      marked += kSpaceMark;
+    else
+      marked += c;
+  }
+  return marked;
+}
+
 std::string spell_bytes(std::string_view bytes) {
   std::string text;
   for (const char byte : bytes) {

@@ -9,8 +9,9 @@ namespace rmoe {
 std::string byte_piece(uint8_t byte);
 std::optional<char> byte_of_piece(std::string_view piece);
 
-/// U+2581, SentencePiece's sign for a space, as the space it means.
+/// U+2581, SentencePiece's sign for a space, as the space it means, and back.
 std::string with_spaces(std::string_view text);
+std::string with_marks(std::string_view text);
 
 /// Byte level: printable Latin-1 bytes are spelled as their character, the others as U+0100 and up in order.
 std::string spell_bytes(std::string_view bytes);

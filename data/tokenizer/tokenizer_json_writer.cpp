@@ -1,3 +1,4 @@
+#include "data/tokenizer/spelling.hpp"
 #include "data/tokenizer/tokenizer_json.hpp"
 #include "engine/error.hpp"
 
@@ -10,9 +11,9 @@ namespace {
 using nlohmann::ordered_json;
 
 /// A model that keeps U+2581 apart has plain spaces in its file.
-const std::string& spelling(const BpeModel& model, int32_t id) {
-  const bool plain = model.characters && model.keeps_u2581 && model.kinds[id] == PieceKind::normal;
-  return plain ? model.pieces[id] : model.names[id];
+std::string spelling(const BpeModel& model, int32_t id) {
+  if (!model.characters || model.kinds[id] != PieceKind::normal) return model.names[id];
+  return model.keeps_u2581 ? model.pieces[id] : with_marks(model.pieces[id]);
 }
 
 ordered_json vocabulary_of(const BpeModel& model) {
@@ -30,7 +31,7 @@ ordered_json merges_of(const BpeModel& model) {
                    [](const MergeRule& a, const MergeRule& b) { return a.merge.rank < b.merge.rank; });
   ordered_json merges = ordered_json::array();
   for (const MergeRule& rule : rules) {
-    const std::string &left = spelling(model, rule.left), &right = spelling(model, rule.right);
+    const std::string left = spelling(model, rule.left), right = spelling(model, rule.right);
     if (model.characters) {
       merges.push_back({left, right});
     } else {
@@ -91,6 +92,11 @@ std::string write_tokenizer_json(const BpeModel& model) {
              "\" occurs in pieces but is none itself, which tokenizer.json cannot say");
   RMOE_CHECK(model.characters || model.split == SplitRule::gpt2 || model.split == SplitRule::none,
              "tokenizer: only GPT-2's way of cutting words can be written");
+  const bool has_symbols = std::any_of(model.added.begin(), model.added.end(),
+                                       [](const AddedToken& token) { return token.normalized; });
+  RMOE_CHECK(
+      model.prefix != PrefixSpace::always || !has_symbols,
+      "tokenizer: a space before every text and user-defined symbols do not go together in tokenizer.json");
   const ordered_json before =
       model.characters ? ordered_json()
                        : byte_level(model.prefix == PrefixSpace::missing, model.split == SplitRule::gpt2);

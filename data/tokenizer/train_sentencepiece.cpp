@@ -47,13 +47,14 @@ class Sentences final : public sentencepiece::SentenceIterator {
   std::string sentence_;
 };
 
-std::string train(const std::vector<std::string>& texts, int64_t vocabulary) {
+std::string train(const std::vector<std::string>& texts, const SentencePieceOptions& options) {
   Sentences sentences(texts);
   std::string model;
   const auto status =
       sentencepiece::SentencePieceTrainer::Train({{"model_type", "bpe"},
-                                                  {"vocab_size", std::to_string(vocabulary)},
+                                                  {"vocab_size", std::to_string(options.vocabulary)},
                                                   {"hard_vocab_limit", "false"},
+                                                  {"character_coverage", std::to_string(options.coverage)},
                                                   {"byte_fallback", "true"},
                                                   {"normalization_rule_name", "identity"},
                                                   {"add_dummy_prefix", "false"},
@@ -63,7 +64,11 @@ std::string train(const std::vector<std::string>& texts, int64_t vocabulary) {
                                                   {"pad_id", "3"},
                                                   {"num_threads", "1"}},
                                                  &sentences, &model);
-  RMOE_CHECK(status.ok(), status.ToString());
+  const std::string problem = status.ToString();
+  RMOE_CHECK(problem.find("required_chars") == problem.npos, "tokenizer: a vocabulary of ",
+             options.vocabulary,
+             " has no room for every character of the text: raise --vocab or lower --coverage");
+  RMOE_CHECK(status.ok(), "tokenizer: SentencePiece says: ", problem);
   return model;
 }
 
@@ -77,14 +82,16 @@ int64_t merges_in(const std::string& line) {
 
 bool can_train_sentencepiece() { return true; }
 
-BpeModel train_sentencepiece(const std::vector<std::string>& texts, int64_t vocabulary,
+BpeModel train_sentencepiece(const std::vector<std::string>& texts, const SentencePieceOptions& options,
                              const Progress& progress) {
   // In a process of its own: the library ends the program on an error, knows no way to be stopped, and tells
   // how far it is in its log alone.
+  int64_t merges = 0;
   const auto watch = [&](const std::string& line) {
-    if (progress.bytes) progress.bytes("merging, tokens", std::max<int64_t>(0, merges_in(line)), vocabulary);
+    merges = std::max(merges, merges_in(line));
+    if (progress.bytes) progress.bytes("merging, tokens", merges, options.vocabulary);
   };
-  return read_sentencepiece_model(run_in_child([&] { return train(texts, vocabulary); }, watch));
+  return read_sentencepiece_model(run_in_child([&] { return train(texts, options); }, watch));
 }
 
 }  // namespace rmoe
@@ -95,7 +102,7 @@ namespace rmoe {
 
 bool can_train_sentencepiece() { return false; }
 
-BpeModel train_sentencepiece(const std::vector<std::string>&, int64_t, const Progress&) {
+BpeModel train_sentencepiece(const std::vector<std::string>&, const SentencePieceOptions&, const Progress&) {
   fail(
       "tokenizer: this program was built without SentencePiece: install libsentencepiece-dev and build it "
       "again, "

@@ -48,13 +48,20 @@ class Sample {
   std::vector<Kept> heap_;  // the highest number on top
 };
 
-/// Where the piece ends that begins at `begin`: before white space if there is any.
+/// A single space: every way of cutting words cuts there.
+bool begins_word(std::string_view text, size_t i) {
+  const auto is_sign = [](char c) { return c > ' ' && c < '\x7F'; };
+  return text[i] == ' ' && is_sign(text[i - 1]) && i + 1 < text.size() && is_sign(text[i + 1]);
+}
+
+/// Where the piece ends that begins at `begin`: at a word if it holds one, not inside a character if
+/// possible.
 size_t piece_end(std::string_view text, size_t begin) {
   if (text.size() - begin <= kPieceBytes) return text.size();
-  const size_t space = text.find_last_of(" \n", begin + kPieceBytes);
-  if (space != text.npos && space > begin) return space;
+  for (size_t end = begin + kPieceBytes; end > begin; --end)
+    if (begins_word(text, end)) return end;
   size_t end = begin + kPieceBytes;
-  while (end > begin + 1 && (text[end] & 0xC0) == 0x80) --end;  // not inside a character
+  while (end > begin + 1 && (text[end] & 0xC0) == 0x80) --end;
   return end;
 }
 
