@@ -1,9 +1,9 @@
 #include "train/trainer.hpp"
 
+#include "engine/files.hpp"
 #include "engine/memory.hpp"
 #include "train/checkpoint.hpp"
 #include "train/checkpointed_model.hpp"
-#include "engine/files.hpp"
 #include "train/metrics.hpp"
 #include "train/peak.hpp"
 #include "train/progress.hpp"
@@ -68,11 +68,12 @@ Run::Run(const Config& config, const Corpus& corpus, const RunOptions& options)
     : config_(config),
       corpus_(corpus),
       options_(options),
-      state_(config, corpus.train),
+      state_(config, corpus),
       resumed_(options.resume && restore()),
       metrics_(options.run / "metrics.jsonl", resumed_ ? std::optional(state_.step) : std::nullopt),
       events_(options.run, resumed_ ? std::optional(state_.step) : std::nullopt),
       progress_(config.train.log_every) {
+  EvalBlocks(corpus.valid, config.train.block, config.train.eval_streams);  // too few tokens are an error now
   if (!resumed_ && !options.init.empty())
     assign(options.init.string(), named_values(state_.model.parameters()),
            read_safetensors(options.init).tensors);
@@ -96,7 +97,7 @@ bool Run::restore() {
                ", wanted ", state_.memory[i].shape(), "; train.batch and model.span cannot change");
     copy(state_.memory[i], saved);
   }
-  state_.stream.seek({s.state.at("position"), s.state.at("epoch")});
+  state_.stream->seek(s.state.at("stream"));
   state_.step = saved_step_ = s.step;
   validated_step_ = s.state.at("validated_step");
   if (!s.state.at("best_loss").is_null()) best_loss_ = s.state.at("best_loss");
@@ -111,10 +112,8 @@ Snapshot Run::snapshot() const {
   for (size_t i = 0; i < state_.memory.size(); ++i)
     s.memory.push_back({concat("layers.", i), state_.memory[i]});
   s.files = {{corpus_.tokenizer->file_name(), corpus_.tokenizer->file_bytes()}};
-  const StreamCursor cursor = state_.stream.cursor();
   s.state = {{"seed", config_.train.seed},
-             {"position", cursor.position},
-             {"epoch", cursor.epoch},
+             {"stream", state_.stream->cursor()},
              {"best_loss", std::isfinite(best_loss_) ? nlohmann::json(best_loss_) : nlohmann::json()},
              {"validated_step", validated_step_},
              {"data", corpus_.fingerprint},
