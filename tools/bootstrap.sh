@@ -3,7 +3,7 @@
 set -eu
 packages="g++ make cmake git ca-certificates clang-format libeigen3-dev doctest-dev libcli11-dev libtomlplusplus-dev
   nlohmann-json3-dev libfmt-dev libcurl4-openssl-dev libarchive-dev zlib1g-dev libssl-dev pkg-config
-  libcpp-httplib-dev"
+  libcpp-httplib-dev libsentencepiece-dev"
 
 missing=""
 for package in $packages; do
