@@ -46,10 +46,14 @@ void add_sample(CLI::App& app, Action& run) {
   command->add_option("RUN", o->path, "run folder or checkpoint")->required();
   command->add_option("--prompt", o->prompt, "text to continue")->required();
   command->add_option("--tokens", o->sample.tokens, "tokens to generate")->check(CLI::NonNegativeNumber);
-  command->add_option("--temperature", o->sample.temperature, "0 takes the likeliest token")
+  command->add_option("--temperature", o->sample.choice.temperature, "0 takes the likeliest token")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--top-k", o->sample.top_k, "draw from the K likeliest tokens; 0: all")
+  command->add_option("--top-k", o->sample.choice.top_k, "draw from the K likeliest tokens; 0: all")
       ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--top-p", o->sample.choice.top_p,
+                   "draw from the fewest tokens that together are so likely")
+      ->check(CLI::Range(0.0, 1.0));
   command->add_option("--seed", o->sample.seed, "of the draws");
   o->machine.add_to(*command);
   command->callback([o, &run] { run = [o] { return run_sample(*o); }; });
