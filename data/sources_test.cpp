@@ -129,7 +129,7 @@ TEST_CASE("sources: a folder of splits carries its sums and is repaired when dam
                       .member = "w/wiki.{}.tokens",
                       .result = "w"};
   const fs::path result = get_source(source, folder.path(), {});
-  CHECK(load_corpus({.path = result.string(), .tokens = "word"}).vocabulary.size() == 3);
+  CHECK(load_corpus({.path = result.string(), .tokens = "word"}).tokenizer->size() == 3);
   get_source(source, folder.path(), {});
   CHECK(server.starts.size() == 1);
   std::ofstream(result / "valid.txt") << "changed\n";

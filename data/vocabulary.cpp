@@ -88,7 +88,7 @@ std::vector<int32_t> Vocabulary::learn(std::string_view text) {
   return ids;
 }
 
-std::vector<int32_t> Vocabulary::encode(std::string_view text) const {
+std::vector<int32_t> Vocabulary::encode(std::string_view text, Special) const {
   return tokens_of(text, [&](std::string_view symbol, size_t offset) {
     const int32_t id = find(symbol);
     if (id < 0) [[unlikely]] {
@@ -120,6 +120,17 @@ std::string Vocabulary::decode(std::span<const int32_t> tokens) const {
   return text;
 }
 
+std::string Vocabulary::piece(int32_t token) const {
+  const std::string& text = symbol(token);
+  if (text == kEos) return "\n";
+  return bytes_ ? text : " " + text;
+}
+
+std::optional<int32_t> Vocabulary::eos() const {
+  const int32_t id = find(kEos);
+  return id < 0 ? std::nullopt : std::optional(id);
+}
+
 std::string Vocabulary::name(int32_t token) const {
   const std::string& piece = symbol(token);
   if (!bytes_ || piece.size() != 1) return piece;
@@ -127,7 +138,7 @@ std::string Vocabulary::name(int32_t token) const {
   return byte >= 0x20 && byte < 0x7F ? fmt::format("'{}'", char(byte)) : fmt::format("0x{:02X}", byte);
 }
 
-nlohmann::json Vocabulary::to_json() const {
+std::string Vocabulary::file_bytes() const {
   nlohmann::json symbols = nlohmann::json::array();
   for (const std::string& piece : symbols_) {
     if (bytes_ && piece.size() == 1) {
@@ -136,11 +147,13 @@ nlohmann::json Vocabulary::to_json() const {
       symbols.push_back(piece);
     }
   }
-  return {{"tokens", tokens_}, {"newline", newline_}, {"symbols", std::move(symbols)}};
+  const nlohmann::json json{{"tokens", tokens_}, {"newline", newline_}, {"symbols", std::move(symbols)}};
+  return json.dump();
 }
 
-Vocabulary Vocabulary::from_json(const nlohmann::json& json) {
+Vocabulary Vocabulary::parse(std::string_view text) {
   try {
+    const nlohmann::json json = nlohmann::json::parse(text);
     Vocabulary vocabulary(json.at("tokens"), json.at("newline"));
     for (const auto& entry : json.at("symbols")) {
       const auto symbol =

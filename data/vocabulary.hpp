@@ -2,39 +2,38 @@
 // the token <eos>. Ids count up in order of first appearance.
 #pragma once
 
+#include "data/tokenizer/tokenizer.hpp"
+
 #include <array>
-#include <cstdint>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
-#include <span>
-#include <string>
-#include <string_view>
 #include <unordered_map>
-#include <vector>
 
 namespace rmoe {
 
-class Vocabulary {
+class Vocabulary final : public Tokenizer {
  public:
   /// `tokens` is "byte" or "word"; `newline` says what becomes of a newline byte: "eos", "byte" or "drop".
   /// Words always end a line with <eos>.
   explicit Vocabulary(std::string tokens = "byte", std::string newline = "eos");
 
-  int64_t size() const { return int64_t(symbols_.size()); }
-  bool is_byte_level() const { return bytes_; }
-
   /// Tokens of a whole text, new symbols joining the vocabulary. An unfinished last line gets its <eos>.
   std::vector<int32_t> learn(std::string_view text);
-  /// Tokens of text as it stands. A symbol that was never learned is an error that says which and where.
-  std::vector<int32_t> encode(std::string_view text) const;
-  /// Bytes one after another with <eos> as a newline; words joined by spaces.
-  std::string decode(std::span<const int32_t> tokens) const;
-  /// One symbol for people to read: 'e', ' ', 0x0A, <eos>, a word.
-  std::string name(int32_t token) const;
 
-  /// {"tokens", "newline", "symbols"}; a byte is a number, a word or <eos> a string.
-  nlohmann::json to_json() const;
-  static Vocabulary from_json(const nlohmann::json& json);
+  int64_t size() const override { return int64_t(symbols_.size()); }
+  /// A symbol that was never learned is an error that says which and where. <eos> written out is text.
+  std::vector<int32_t> encode(std::string_view text, Special special = Special::as_text) const override;
+  /// Bytes one after another with <eos> as a newline; words joined by spaces.
+  std::string decode(std::span<const int32_t> tokens) const override;
+  std::string piece(int32_t token) const override;
+  /// 'e', ' ', 0x0A, <eos>, a word.
+  std::string name(int32_t token) const override;
+  bool is_byte_level() const override { return bytes_; }
+  std::optional<int32_t> eos() const override;
+
+  /// vocabulary.json: {"tokens", "newline", "symbols"}; a byte is a number, a word or <eos> a string.
+  std::string file_name() const override { return "vocabulary.json"; }
+  std::string file_bytes() const override;
+  static Vocabulary parse(std::string_view json);
 
  private:
   struct Hash {

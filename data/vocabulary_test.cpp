@@ -62,9 +62,9 @@ TEST_CASE("vocabulary: every byte survives the round trip") {
     v.learn(all + "\n");
     CHECK(v.size() == 256);
     CHECK(v.decode(v.encode(all)) == all);
-    const Vocabulary copy = Vocabulary::from_json(nlohmann::json::parse(v.to_json().dump()));
+    const Vocabulary copy = Vocabulary::parse(v.file_bytes());
     CHECK(copy.encode(all) == v.encode(all));
-    CHECK(copy.to_json() == v.to_json());
+    CHECK(copy.file_bytes() == v.file_bytes());
   }
 }
 
@@ -74,7 +74,7 @@ TEST_CASE("vocabulary: words, with <eos> at each line end") {
   CHECK(v.size() == 4);
   CHECK(v.decode(Ids{0, 1, 2, 2, 0, 3}) == "the cat\n\nthe end");
   CHECK(v.encode("end the\n") == Ids{3, 0, 2});
-  CHECK(Vocabulary::from_json(v.to_json()).encode("the cat") == Ids{0, 1});
+  CHECK(Vocabulary::parse(v.file_bytes()).encode("the cat") == Ids{0, 1});
 }
 
 TEST_CASE("vocabulary: words split where Python's str.split() splits") {
@@ -120,11 +120,28 @@ TEST_CASE("vocabulary: errors name the symbol and the place") {
   CHECK(error_of([&] { Vocabulary("char"); }) == "data.tokens is \"char\": wanted byte, word");
   CHECK(error_of([&] { Vocabulary("byte", "keep"); }) == "data.newline is \"keep\": wanted eos, byte, drop");
   CHECK(error_of([&] {
-          Vocabulary::from_json({{"tokens", "byte"}, {"newline", "eos"}, {"symbols", {97, 97}}});
+          Vocabulary::parse(R"({"tokens": "byte", "newline": "eos", "symbols": [97, 97]})");
         }) == "vocabulary: symbol 1 is there twice");
-  CHECK(error_of([&] {
-          Vocabulary::from_json({{"tokens", "byte"}});
-        }).starts_with("vocabulary: not the JSON"));
+  CHECK(
+      error_of([&] { Vocabulary::parse(R"({"tokens": "byte"})"); }).starts_with("vocabulary: not the JSON"));
+}
+
+TEST_CASE("vocabulary: as a tokenizer it is told by its file name and streams piece by piece") {
+  Vocabulary bytes, words("word");
+  bytes.learn("ab\n");
+  words.learn("the cat\n");
+  for (const Vocabulary* v : {&bytes, &words}) {
+    const TokenizerPtr copy = make_tokenizer(v->file_name(), v->file_bytes());
+    CHECK(copy->file_bytes() == v->file_bytes());
+    CHECK(copy->eos() == 2);
+    CHECK(copy->is_byte_level() == v->is_byte_level());
+  }
+  CHECK(bytes.piece(1) + bytes.piece(2) == "b\n");
+  CHECK(words.decode(Ids{0}) + words.piece(1) == words.decode(Ids{0, 1}));
+  CHECK(error_of([] {
+          make_tokenizer("merges.txt", "");
+        }).starts_with("tokenizer: merges.txt is not a kind of file that is known: wanted vocabulary.json"));
+  CHECK(error_of([] { load_tokenizer("no/such/place"); }) == "tokenizer: no file or folder no/such/place");
 }
 
 }  // namespace rmoe::test

@@ -56,6 +56,14 @@ std::string checksum_of(json state) {
   return hex(files::crc32_of(std::string_view(state.dump())));
 }
 
+/// Returns the checksum.
+std::string write_file(const fs::path& path, std::string_view bytes) {
+  files::Writer file(path);
+  file.write(bytes);
+  file.sync();
+  return hex(file.crc32());
+}
+
 void write_parts(const fs::path& folder, const Snapshot& snapshot) {
   files::make_folder(folder);
   json state = snapshot.state;
@@ -66,10 +74,9 @@ void write_parts(const fs::path& folder, const Snapshot& snapshot) {
     if (part.optional && tensors.empty()) continue;
     checksums[part.file] = hex(write_safetensors(folder / part.file, tensors));
   }
+  for (const auto& [name, bytes] : snapshot.files) checksums[name] = write_file(folder / name, bytes);
   checksums["state.json"] = checksum_of(state);
-  files::Writer file(folder / "state.json");
-  file.write(state.dump(1) + "\n");
-  file.sync();
+  write_file(folder / "state.json", state.dump(1) + "\n");
   files::sync_folder(folder);
 }
 
@@ -107,10 +114,13 @@ void rotate(const fs::path& run, const fs::path& folder, int64_t step, int64_t k
       files::rename(folder / name_of(steps[i]), folder / (kTemporary + name_of(steps[i])));
 }
 
-std::vector<NamedTensor> read_part(const fs::path& path, const std::string& checksum) {
+void check_sum(const fs::path& path, const std::string& wanted) {
   const std::string found = hex(files::crc32_of(path));
-  RMOE_CHECK(found == checksum, path.string(), " is damaged: its checksum is ", found, ", wanted ", checksum);
-  return read_safetensors(path).tensors;
+  RMOE_CHECK(found == wanted, path.string(), " is damaged: its checksum is ", found, ", wanted ", wanted);
+}
+
+bool is_part(const std::string& name) {
+  return std::ranges::any_of(kParts, [&](const Part& part) { return name == part.file; });
 }
 
 /// The run's checkpoints in the order to try them: from `latest` backwards, then those after it (a later step
@@ -177,9 +187,16 @@ Snapshot load_checkpoint(const files::Path& folder) {
   snapshot.state = checkpoint_state(folder);
   snapshot.step = snapshot.state["step"];
   const json checksums = snapshot.state["checksums"];
-  for (const Part& part : kParts)
-    if (!part.optional || checksums.contains(part.file))
-      snapshot.*part.tensors = read_part(folder / part.file, checksums.value(part.file, "missing"));
+  for (const Part& part : kParts) {
+    if (part.optional && !checksums.contains(part.file)) continue;
+    check_sum(folder / part.file, checksums.value(part.file, "missing"));
+    snapshot.*part.tensors = read_safetensors(folder / part.file).tensors;
+  }
+  for (const auto& [name, sum] : checksums.items()) {
+    if (is_part(name) || name == "state.json") continue;
+    check_sum(folder / name, sum);
+    snapshot.files[name] = files::read(folder / name);
+  }
   snapshot.state.erase("step");
   snapshot.state.erase("checksums");
   return snapshot;

@@ -1,11 +1,12 @@
 // Checkpoints: RUN/checkpoints/step-N/ holds model.safetensors, optimizer.safetensors, memory.safetensors (if
-// there is a memory) and state.json with a checksum of each; the links RUN/latest and RUN/best point to one
-// of them. A folder is written under a temporary name, forced to disk and renamed; `latest` moves after that.
-// Whatever instant the program is killed at, the checkpoint before stays usable.
+// there is a memory), the tokenizer's file and state.json with a checksum of each; the links RUN/latest and
+// RUN/best point to one of them. A folder is written under a temporary name, forced to disk and renamed;
+// `latest` moves after that. Whatever instant the program is killed at, the checkpoint before stays usable.
 #pragma once
 
 #include "train/safetensors.hpp"
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 namespace rmoe {
@@ -13,6 +14,7 @@ namespace rmoe {
 struct Snapshot {
   int64_t step = 0;
   std::vector<NamedTensor> model, optimizer, memory;
+  std::map<std::string, std::string> files;         // name -> bytes of small files kept beside
   nlohmann::json state = nlohmann::json::object();  // the keys "step" and "checksums" are ours
 };
 

@@ -19,6 +19,7 @@ Snapshot snapshot_of(int64_t step) {
           {{"w", from_vector<float>({x, x + 0.5f}, {2})}, {"b", from_vector<float>({-x}, {1})}},
           {{"w.m", from_vector<float>({x / 3, 0}, {2})}},
           {{"layers.0", from_vector<float>({x * x}, {1})}},
+          {{"vocabulary.json", std::string("{}\0\n", 4)}},
           {{"best_loss", x / 7}, {"rng", {{"seed", 18446744073709551615u}}}, {"config", "[model]\n"}}};
 }
 
@@ -36,6 +37,7 @@ void check_equal(const Snapshot& a, const Snapshot& b) {
   check_equal(a.model, b.model);
   check_equal(a.optimizer, b.optimizer);
   check_equal(a.memory, b.memory);
+  CHECK(a.files == b.files);
   CHECK(a.state == b.state);
 }
 
@@ -86,7 +88,7 @@ TEST_CASE("checkpoint: what is saved comes back") {
   const fs::path path = save_checkpoint(run.path(), snapshot_of(3), {});
   CHECK(path == run / "checkpoints/step-3");
   CHECK(names_in(path) == std::set<std::string>{"model.safetensors", "optimizer.safetensors",
-                                                "memory.safetensors", "state.json"});
+                                                "memory.safetensors", "vocabulary.json", "state.json"});
   check_equal(load_checkpoint(path), snapshot_of(3));
   check_equal(load_checkpoint(run / "latest"), snapshot_of(3));
   check_equal(latest_of(run.path()), snapshot_of(3));
@@ -161,7 +163,7 @@ TEST_CASE("checkpoint: a missing file is named") {
 TEST_CASE("checkpoint: every flipped bit of the tensors and the state is noticed") {
   const TestFolder run;
   const fs::path path = save_checkpoint(run.path(), snapshot_of(1), {});
-  for (const char* name : {"model.safetensors", "memory.safetensors", "state.json"}) {
+  for (const char* name : {"model.safetensors", "memory.safetensors", "vocabulary.json", "state.json"}) {
     const std::string good = files::read(path / name);
     for (size_t at = 0; at < good.size(); ++at) {
       if (std::isspace(good[at]) && std::string_view(name) == "state.json") continue;  // means nothing

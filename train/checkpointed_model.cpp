@@ -9,7 +9,7 @@ CheckpointedModel open_checkpoint(const std::filesystem::path& path) {
   opened.path = find_checkpoint(path);
   const Snapshot snapshot = load_checkpoint(opened.path);
   opened.config = parse_config(snapshot.state.at("config").get<std::string>(), opened.path.string(), {});
-  opened.vocabulary = Vocabulary::from_json(snapshot.state.at("vocabulary"));
+  opened.tokenizer = load_tokenizer(opened.path);
   opened.model = std::make_unique<Model>(opened.config.model, opened.config.router, opened.config.train.seed);
   assign(opened.path.string(), named_values(opened.model->parameters()), snapshot.model);
   opened.step = snapshot.step;

@@ -1,7 +1,7 @@
-// A trained model opened for use: weights, config and vocabulary out of a checkpoint.
+// A trained model opened for use: weights, config and tokenizer out of a checkpoint.
 #pragma once
 
-#include "data/vocabulary.hpp"
+#include "data/tokenizer/tokenizer.hpp"
 #include "models/model.hpp"
 #include "train/checkpoint.hpp"
 #include "train/config.hpp"
@@ -14,7 +14,7 @@ namespace rmoe {
 struct CheckpointedModel {
   std::filesystem::path path;
   Config config;
-  Vocabulary vocabulary;
+  TokenizerPtr tokenizer;
   std::unique_ptr<Model> model;
   int64_t step = 0;
   std::string data_fingerprint;

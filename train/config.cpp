@@ -1,8 +1,8 @@
 #include "train/config.hpp"
 
 #include "engine/error.hpp"
+#include "engine/files.hpp"
 #include "train/fields.hpp"
-#include "train/files.hpp"
 
 #include <algorithm>
 #include <numeric>

@@ -1,6 +1,7 @@
 #include "train/evaluate.hpp"
 
 #include "data/stream.hpp"
+#include "ops/cross_entropy/cross_entropy.hpp"
 
 #include <cmath>
 #include <numbers>
@@ -17,9 +18,10 @@ Evaluation run(const Model& model, const EvalBlocks& pass, const Tick& tick) {
   for (int64_t i = 0; i < pass.count(); ++i) {
     const Batch batch = pass.block(i);
     ModelOutput output = model(batch.inputs, memory, {});
-    sum += losses(output, batch.targets, 0).loss.value().item() * double(batch.targets.numel());
+    const int64_t counted = count_targets(batch.targets);
+    sum += token_loss(output, batch.targets).value().item() * double(counted);
     memory = std::move(output.memory);
-    result.tokens += batch.targets.numel();
+    result.tokens += counted;
     if (tick && !tick(i + 1, pass.count())) break;
   }
   result.loss = sum / double(result.tokens);
@@ -31,13 +33,12 @@ Evaluation run(const Model& model, const EvalBlocks& pass, const Tick& tick) {
 double Evaluation::bpc() const { return loss / std::numbers::ln2; }
 double Evaluation::ppl() const { return std::exp(loss); }
 
-Evaluation evaluate(const Model& model, const std::vector<int32_t>& tokens, int64_t streams, int64_t T,
-                    int64_t blocks, const Tick& tick) {
+Evaluation evaluate(const Model& model, const Tokens& tokens, int64_t streams, int64_t T, int64_t blocks,
+                    const Tick& tick) {
   return run(model, EvalBlocks(tokens, T, streams, std::max<int64_t>(blocks, 0)), tick);
 }
 
-Evaluation evaluate_exact(const Model& model, const std::vector<int32_t>& tokens, int64_t T,
-                          const Tick& tick) {
+Evaluation evaluate_exact(const Model& model, const Tokens& tokens, int64_t T, const Tick& tick) {
   return run(model, EvalBlocks::exact(tokens, T), tick);
 }
 

@@ -1,9 +1,9 @@
 #include "train/trainer.hpp"
 
+#include "engine/files.hpp"
 #include "engine/memory.hpp"
 #include "train/checkpoint.hpp"
 #include "train/checkpointed_model.hpp"
-#include "train/files.hpp"
 #include "train/metrics.hpp"
 #include "train/peak.hpp"
 #include "train/progress.hpp"
@@ -68,11 +68,12 @@ Run::Run(const Config& config, const Corpus& corpus, const RunOptions& options)
     : config_(config),
       corpus_(corpus),
       options_(options),
-      state_(config, corpus.train),
+      state_(config, corpus),
       resumed_(options.resume && restore()),
       metrics_(options.run / "metrics.jsonl", resumed_ ? std::optional(state_.step) : std::nullopt),
       events_(options.run, resumed_ ? std::optional(state_.step) : std::nullopt),
       progress_(config.train.log_every) {
+  EvalBlocks(corpus.valid, config.train.block, config.train.eval_streams);  // too few tokens are an error now
   if (!resumed_ && !options.init.empty())
     assign(options.init.string(), named_values(state_.model.parameters()),
            read_safetensors(options.init).tensors);
@@ -96,7 +97,7 @@ bool Run::restore() {
                ", wanted ", state_.memory[i].shape(), "; train.batch and model.span cannot change");
     copy(state_.memory[i], saved);
   }
-  state_.stream.seek({s.state.at("position"), s.state.at("epoch")});
+  state_.stream->seek(s.state.at("stream"));
   state_.step = saved_step_ = s.step;
   validated_step_ = s.state.at("validated_step");
   if (!s.state.at("best_loss").is_null()) best_loss_ = s.state.at("best_loss");
@@ -110,15 +111,13 @@ Snapshot Run::snapshot() const {
   s.optimizer = state_.optimizer.state();
   for (size_t i = 0; i < state_.memory.size(); ++i)
     s.memory.push_back({concat("layers.", i), state_.memory[i]});
-  const StreamCursor cursor = state_.stream.cursor();
+  s.files = {{corpus_.tokenizer->file_name(), corpus_.tokenizer->file_bytes()}};
   s.state = {{"seed", config_.train.seed},
-             {"position", cursor.position},
-             {"epoch", cursor.epoch},
+             {"stream", state_.stream->cursor()},
              {"best_loss", std::isfinite(best_loss_) ? nlohmann::json(best_loss_) : nlohmann::json()},
              {"validated_step", validated_step_},
              {"data", corpus_.fingerprint},
              {"config", to_toml(config_)},
-             {"vocabulary", corpus_.vocabulary.to_json()},
              {"build", build_information()}};
   return s;
 }
@@ -138,10 +137,12 @@ void Run::log(const StepResult& r, double seconds) {
   const double tokens_per_s = double(train.batch * train.block) / seconds;
   const double lr = learning_rate(config_.optimizer, state_.step, train.steps);
   const double peak_share = r.flops / seconds / peak_;
+  const RouterConfig& router = config_.router;
+  const auto drop_ratio = router.capacity_factor > 0 ? std::optional(r.drop_ratio) : std::nullopt;
   progress_.step({.step = state_.step,
                   .steps = train.steps,
                   .loss = r.loss,
-                  .words = !corpus_.vocabulary.is_byte_level(),
+                  .words = !corpus_.tokenizer->is_byte_level(),
                   .lr = lr,
                   .grad_norm = r.grad_norm,
                   .tokens_per_s = tokens_per_s,
@@ -149,18 +150,17 @@ void Run::log(const StepResult& r, double seconds) {
                   .memory_bytes = memory::stats(Device::cpu).reserved,
                   .expert_load = r.load,
                   .router_entropy = r.entropy,
+                  .drop_ratio = drop_ratio,
                   .remaining_s = remaining_seconds()});
   if (!r.analysis.empty()) write("analysis/", r.analysis);
   if (state_.step % train.log_every != 0 && state_.step != train.steps) return;
-  write("train/", {{"loss", r.loss},
-                   {"bpc", Evaluation{r.loss}.bpc()},
-                   {"lr", lr},
-                   {"grad_norm", r.grad_norm},
-                   {"tokens_per_s", tokens_per_s},
-                   {"balance_loss", r.balance},
-                   {"expert_load", r.load},
-                   {"router_entropy", r.entropy},
-                   {"peak_share", peak_share}});
+  std::vector<Metric> metrics{
+      {"loss", r.loss},           {"bpc", Evaluation{r.loss}.bpc()}, {"lr", lr},
+      {"grad_norm", r.grad_norm}, {"tokens_per_s", tokens_per_s},    {"balance_loss", r.balance},
+      {"expert_load", r.load},    {"router_entropy", r.entropy},     {"peak_share", peak_share}};
+  if (drop_ratio) metrics.push_back({"drop_ratio", *drop_ratio});
+  if (router.z_loss_weight != 0) metrics.push_back({"z_loss", r.z_loss});
+  write("train/", metrics);
 }
 
 /// One line of metrics.jsonl, and the same numbers for TensorBoard, where each layer has a tag of its own.
@@ -222,7 +222,7 @@ RunResult Run::go() {
 }  // namespace
 
 void fit_vocabulary(Config& config, const Corpus& corpus) {
-  const int64_t vocabulary = corpus.vocabulary.size();
+  const int64_t vocabulary = corpus.tokenizer->size();
   if (config.model.vocab == 0) config.model.vocab = vocabulary;
   RMOE_CHECK(config.model.vocab >= vocabulary, "train: model.vocab is ", config.model.vocab,
              " but the data has ", vocabulary, " symbols; model.vocab=0 takes it from there");

@@ -2,6 +2,7 @@
 // same process.
 #pragma once
 
+#include "data/stream.hpp"
 #include "train/command_options.hpp"
 
 #include <string>
@@ -29,6 +30,6 @@ int bench_gemm(const BenchOptions& options);
 Config bench_config(const std::string& path, const std::string& router, const BenchOptions& options);
 /// Tokens that look like nothing: speed does not depend on them, beyond how evenly they spread over the
 /// experts.
-std::vector<int32_t> bench_tokens(const Config& config, int64_t steps);
+Tokens bench_tokens(const Config& config, int64_t steps);
 
 }  // namespace rmoe

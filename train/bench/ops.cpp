@@ -66,8 +66,8 @@ int bench_ops(const BenchOptions& o) {
   for (const std::string& path : o.configs)
     for (const std::string& router : o.routers) {
       const Config config = bench_config(path, router, o);
-      const std::vector<int32_t> text = bench_tokens(config, o.steps + 3);
-      TrainState state(config, text);
+      const Tokens text = bench_tokens(config, o.steps + 3);
+      TrainState state(config, std::make_unique<BatchStream>(text, o.batch, o.block, config.train.seed));
       train_step(state, config);
       profile::start();
       for (int64_t i = 0; i < o.steps; ++i) train_step(state, config);

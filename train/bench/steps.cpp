@@ -40,9 +40,9 @@ struct Measured {
 };
 
 Measured measure_steps(const Config& config, const BenchOptions& o, double peak) {
-  const std::vector<int32_t> text = bench_tokens(config, o.steps + 3);
+  const Tokens text = bench_tokens(config, o.steps + 3);
   memory::reset_peak(Device::cpu);
-  TrainState state(config, text);
+  TrainState state(config, std::make_unique<BatchStream>(text, o.batch, o.block, config.train.seed));
   train_step(state, config);  // takes the memory from the system; not counted
   const int64_t faults = page_faults(), system_calls = memory::stats(Device::cpu).system_calls;
   std::vector<double> times;
@@ -112,7 +112,7 @@ Config bench_config(const std::string& path, const std::string& router, const Be
   return config;
 }
 
-std::vector<int32_t> bench_tokens(const Config& config, int64_t steps) {
+Tokens bench_tokens(const Config& config, int64_t steps) {
   std::vector<int32_t> tokens(config.train.batch * config.train.block * (steps + 1));
   for (size_t i = 0; i < tokens.size(); ++i)
     tokens[i] = int32_t(uniform_at(1, hash("bench"), i) * float(config.model.vocab));

@@ -27,7 +27,7 @@ struct Text {
   Config medium = {};
   Corpus corpus = Corpus();
 
-  bool words() const { return !corpus.vocabulary.is_byte_level(); }
+  bool words() const { return !corpus.tokenizer->is_byte_level(); }
 };
 
 struct PlannedRun {
