@@ -5,7 +5,7 @@
 namespace rmoe {
 namespace {
 
-using Tokens = std::vector<int32_t>;
+using TokenIds = std::vector<int32_t>;
 
 int32_t first_token(const Tokenizer& tokenizer) {
   const std::optional<int32_t> prefix = tokenizer.bos() ? tokenizer.bos() : tokenizer.eos();
@@ -14,7 +14,7 @@ int32_t first_token(const Tokenizer& tokenizer) {
   return *prefix;
 }
 
-ScoreRequest joined(Tokens context, std::span<const int32_t> continuation) {
+ScoreRequest joined(TokenIds context, std::span<const int32_t> continuation) {
   const auto first = int64_t(context.size());
   context.insert(context.end(), continuation.begin(), continuation.end());
   return {std::move(context), first};
@@ -22,16 +22,16 @@ ScoreRequest joined(Tokens context, std::span<const int32_t> continuation) {
 
 ScoreRequest without_context(const Tokenizer& tokenizer, const std::string& continuation) {
   const int32_t prefix = first_token(tokenizer);
-  Tokens tokens = tokenizer.encode(continuation);
+  TokenIds tokens = tokenizer.encode(continuation);
   if (!tokens.empty() && tokens[0] == prefix) return {std::move(tokens)};  // it begins the text already
   return joined({prefix}, tokens);
 }
 
 /// Two encodings: what a choice adds can change how the end of the context is cut into tokens. The context
 /// keeps its own, and the choice is what the whole has behind as many tokens.
-ScoreRequest behind(const Tokenizer& tokenizer, const std::string& context, const Tokens& context_tokens,
+ScoreRequest behind(const Tokenizer& tokenizer, const std::string& context, const TokenIds& context_tokens,
                     const std::string& continuation) {
-  const Tokens whole = tokenizer.encode(context + continuation);
+  const TokenIds whole = tokenizer.encode(context + continuation);
   const size_t begin = std::min(whole.size(), context_tokens.size());
   return joined(context_tokens, std::span(whole).subspan(begin));
 }
@@ -51,7 +51,7 @@ std::vector<ScoreRequest> requests_of(const Document& document, const Tokenizer&
                                       int64_t max_length) {
   const std::string context(python::rstrip(document.context));
   const std::string space = document.context.substr(context.size());
-  const Tokens context_tokens = tokenizer.encode(context);
+  const TokenIds context_tokens = tokenizer.encode(context);
   std::vector<ScoreRequest> requests;
   for (const std::string& choice : document.choices) {
     const std::string continuation = space + " " + choice;
