@@ -97,6 +97,13 @@ void copy_rows(T* y, const T* x, int64_t stride, int64_t rows, int64_t D, T scal
     for (int64_t d = 0; d < D; ++d) y[r * D + d] = scale * x[r * stride + d];
 }
 
+/// y_rd = scale_r x_rd, rows of x `from` apart and those of y `to`.
+template <class T>
+void scale_rows(T* y, int64_t to, const T* x, int64_t from, const T* scale, int64_t rows, int64_t D) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t d = 0; d < D; ++d) y[r * to + d] = scale[r] * x[r * from + d];
+}
+
 /// o_rd = inverse_sum_r out_dr, rows of o `stride` apart.
 template <class T>
 void store_output(T* o, int64_t stride, T* out, const T* inverse_sum, int64_t rows, int64_t D) {

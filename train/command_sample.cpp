@@ -4,6 +4,7 @@
 #include "train/sample.hpp"
 #include "train/signals.hpp"
 
+#include <chrono>
 #include <fmt/core.h>
 
 namespace rmoe {
@@ -21,12 +22,19 @@ int run_sample(const Options& o) {
   const std::vector<int32_t> prompt = opened.tokenizer->encode(o.prompt);
   fmt::print("{}", o.prompt);
   watch_stop_signals();
+  const auto start = std::chrono::steady_clock::now();
+  int64_t tokens = 0;
   sample(*opened.model, prompt, o.sample, [&](int32_t token) {
     fmt::print("{}", opened.tokenizer->piece(token));
     std::fflush(stdout);
+    ++tokens;
     return !stop_requested();
   });
   fmt::print("\n");
+  std::fflush(stdout);
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  fmt::print(stderr, "{} tokens, {:.1f} tokens/s with the reading of the prompt\n", tokens,
+             double(tokens) / taken.count());
   return stop_requested() ? kInterrupted : 0;
 }
 

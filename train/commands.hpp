@@ -16,6 +16,7 @@ void add_eval(CLI::App& app, Action& run);
 void add_sample(CLI::App& app, Action& run);
 void add_info(CLI::App& app, Action& run);
 void add_data(CLI::App& app, Action& run);
+void add_tokenizer(CLI::App& app, Action& run);
 void add_trace(CLI::App& app, Action& run);
 void add_reproduce(CLI::App& app, Action& run);
 void add_analyze(CLI::App& app, Action& run);

@@ -52,6 +52,7 @@ struct OptimizerConfig {
   double beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 0;
+  std::string decay = "matrices";
   double clip = 0;
   int64_t warmup = 4000;
   std::string schedule = "constant";
@@ -65,6 +66,9 @@ struct OptimizerConfig {
     field("beta2", beta2, "decay of its square's mean");
     field("eps", eps, "added to the square root");
     field("weight_decay", weight_decay, "decoupled weight decay (adamw)");
+    field("decay", decay,
+          "what decays: \"matrices\" (two dimensions and more, embedding and head too; no norms, no biases) "
+          "or \"all\"");
     field("clip", clip, "largest global norm of the gradient; 0 does not clip");
     field("warmup", warmup, "steps of linear warm-up");
     field("schedule", schedule, "after the warm-up: \"constant\", or \"cosine\" down to min_lr");

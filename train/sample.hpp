@@ -4,6 +4,7 @@
 #include "models/model.hpp"
 
 #include <functional>
+#include <span>
 
 namespace rmoe {
 
@@ -13,6 +14,10 @@ struct SampleOptions {
   int64_t top_k = 0;       // 0: all tokens
   uint64_t seed = 1;
 };
+
+/// Draws from softmax(logits / temperature) over the top_k likeliest, of equal ones the lower; u is uniform
+/// in [0, 1).
+int32_t choose_token(std::span<const float> logits, const SampleOptions& options, double u);
 
 /// Continues `prompt` (at least one token); calls `emit` with each new token, which may return false to stop.
 void sample(const Model& model, const std::vector<int32_t>& prompt, const SampleOptions& options,

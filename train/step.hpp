@@ -9,11 +9,13 @@
 namespace rmoe {
 
 struct StepResult {
-  double loss = 0;               // nats per token, mean over the batch
-  double balance = 0;            // load-balance loss, summed over layers
+  double loss = 0;               // nats per counted token, mean over the batch
+  double balance = 0;            // load-balance loss
+  double z_loss = 0;             // router z-loss, summed over layers; 0 if its weight is
   double grad_norm = 0;          // global L2 norm before clipping
   double load = 0;               // busiest expert's tokens over the mean, the worst layer
   double entropy = 0;            // of the gate's softmax in nats, mean over tokens and layers
+  double drop_ratio = 0;         // assignments dropped over all assignments, of all layers
   double flops = 0;              // forward and backward, as the ops counted them
   std::vector<Metric> analysis;  // every train.analyze_every steps
 };
@@ -33,5 +35,7 @@ struct TrainState {
 /// Runs step number state.step + 1. A loss or gradient that is not finite is an Error naming the first bad
 /// tensor, thrown before any parameter changes.
 StepResult train_step(TrainState& state, const Config& config);
+/// The same on a batch of the caller's. Targets of -1 are not counted; micro-batches weigh what they count.
+StepResult train_step(TrainState& state, const Config& config, const Batch& batch);
 
 }  // namespace rmoe
