@@ -70,7 +70,8 @@ int run_eval(const Options& o) {
   CheckpointedModel opened = open_checkpoint(o.path);
   if (!o.data.empty()) opened.config.data.path = o.data;
   const Corpus corpus = load_corpus(opened.config.data);
-  if (corpus.fingerprint != opened.data_fingerprint)
+  const bool imported = opened.data_fingerprint.empty();  // trained by another program, on we know not what
+  if (!imported && corpus.fingerprint != opened.data_fingerprint)
     fail("eval: ", opened.config.data.path, " is not the data ", opened.path.string(), " was trained on");
   watch_stop_signals();
   ProgressLine line(1);

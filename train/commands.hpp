@@ -22,5 +22,8 @@ void add_trace(CLI::App& app, Action& run);
 void add_reproduce(CLI::App& app, Action& run);
 void add_analyze(CLI::App& app, Action& run);
 void add_bench(CLI::App& app, Action& run);
+void add_export(CLI::App& app, Action& run);
+void add_import(CLI::App& app, Action& run);
+void add_plan(CLI::App& app, Action& run);
 
 }  // namespace rmoe

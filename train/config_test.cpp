@@ -1,6 +1,7 @@
 #include "train/config.hpp"
 
 #include "engine/error.hpp"
+#include "tests/fuzz.hpp"
 #include "tests/op_case.hpp"
 
 #include <bit>
@@ -168,6 +169,15 @@ TEST_CASE("config: the option table has a row for every option") {
   CHECK(table.find("### [optimizer]\n\n| option | type | default | meaning |") != std::string::npos);
   CHECK(table.find("| `lr` | number | `7e-04` | learning rate after the warm-up |\n") != std::string::npos);
   CHECK(table.find("| `kind` | text | `\"lm\"` | ") != std::string::npos);
+}
+
+TEST_CASE("config: fuzz") {
+  const std::vector<std::string> seeds = {to_toml(Config()), "[model]\nlayers = 2\n[data]\npath = \"a\"\n"};
+  const FuzzCounts counts =
+      fuzz(seeds, 500, [](const std::string& text) { parse_config(text, "x.toml", {"train.steps=3"}); });
+  CHECK(counts.accepted > 0);
+  CHECK(counts.refused > 0);
+  CHECK(problems_of("\n[=]").starts_with("x.toml:2: "));
 }
 
 }  // namespace rmoe::test

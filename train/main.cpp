@@ -36,6 +36,9 @@ int main(int argc, char** argv) {
   rmoe::add_reproduce(app, run);
   rmoe::add_analyze(app, run);
   rmoe::add_bench(app, run);
+  rmoe::add_export(app, run);
+  rmoe::add_import(app, run);
+  rmoe::add_plan(app, run);
   try {
     app.parse(argc, argv);
     if (run) return run();
