@@ -51,7 +51,8 @@ def write(name, model, dtype=torch.float32, **save):
 def main():
     torch.manual_seed(1)
     write("llama-gqa", LlamaForCausalLM(LlamaConfig(
-        **SIZES, intermediate_size=10, num_attention_heads=6, num_key_value_heads=2, rms_norm_eps=1e-3,
+        **(SIZES | {"hidden_size": 24}), intermediate_size=10, num_attention_heads=6, num_key_value_heads=2,
+        rms_norm_eps=1e-3,
         rope_parameters={"rope_type": "default", "rope_theta": 500.0})))
     write("llama-tied", LlamaForCausalLM(LlamaConfig(
         **SIZES, intermediate_size=10, num_attention_heads=3, tie_word_embeddings=True)))

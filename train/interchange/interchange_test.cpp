@@ -229,7 +229,7 @@ TEST_CASE("interchange: weights that do not fit are refused by name, all of them
   const std::string shapes = import_error_with("llama-gqa", {{"num_key_value_heads", 1}});
   for (const int layer : {0, 1})
     CHECK(shapes.find(
-              concat("model.layers.", layer, ".self_attn.k_proj.weight has shape [4,12], wanted [2,12]")) !=
+              concat("model.layers.", layer, ".self_attn.k_proj.weight has shape [8,24], wanted [4,24]")) !=
           std::string::npos);
   CHECK(import_error_with("llama-tied", {{"tie_word_embeddings", false}}) ==
         " does not fit the model: lm_head.weight is missing");
