@@ -3,7 +3,7 @@
 #include "train/checkpointed_model.hpp"
 #include "train/command_options.hpp"
 #include "train/commands.hpp"
-#include "train/files.hpp"
+#include "engine/files.hpp"
 #include "train/progress.hpp"
 #include "train/signals.hpp"
 

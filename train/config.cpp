@@ -2,7 +2,7 @@
 
 #include "engine/error.hpp"
 #include "train/fields.hpp"
-#include "train/files.hpp"
+#include "engine/files.hpp"
 
 #include <algorithm>
 #include <numeric>

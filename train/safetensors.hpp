@@ -4,7 +4,7 @@
 #pragma once
 
 #include "engine/tensor.hpp"
-#include "train/files.hpp"
+#include "engine/files.hpp"
 
 #include <map>
 #include <span>

@@ -3,7 +3,7 @@
 #include "engine/memory.hpp"
 #include "train/checkpoint.hpp"
 #include "train/checkpointed_model.hpp"
-#include "train/files.hpp"
+#include "engine/files.hpp"
 #include "train/metrics.hpp"
 #include "train/peak.hpp"
 #include "train/progress.hpp"

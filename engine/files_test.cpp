@@ -1,4 +1,4 @@
-#include "train/files.hpp"
+#include "engine/files.hpp"
 
 #include "engine/error.hpp"
 #include "tests/folder.hpp"
@@ -27,6 +27,32 @@ TEST_CASE("files: what is written is read back, with its checksum") {
   CHECK(files::crc32_of(std::string_view("123456789")) == 0xcbf43926u);
   files::Writer(path, files::Writer::Mode::append).write("0");
   CHECK(files::read(path) == "1234567890");
+}
+
+TEST_CASE("files: a file is cut and written on, and its front written anew") {
+  const TestFolder folder;
+  const fs::path path = folder / "a";
+  files::replace(path, "headtail and more");
+  files::Writer writer(path, files::Writer::Mode::update);
+  writer.cut(8);
+  writer.write("s");
+  writer.seek(0);
+  writer.write("HEAD");
+  CHECK(files::read(path) == "HEADtails");
+}
+
+TEST_CASE("files: a reader leaves out bytes, but none that are not there") {
+  const TestFolder folder;
+  files::replace(folder / "a", "abcdef");
+  files::Reader reader(folder / "a");
+  std::string two(2, ' ');
+  reader.read(two.data(), 1);
+  reader.skip(2);
+  reader.read(two.data(), 2);
+  CHECK(two == "de");
+  CHECK_THROWS_WITH_AS(
+      reader.skip(2),
+      concat("cannot read ", (folder / "a").string(), ": it has 6 bytes, wanted one at 7").c_str(), Error);
 }
 
 TEST_CASE("files: a file larger than a piece keeps its checksum") {

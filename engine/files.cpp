@@ -1,4 +1,4 @@
-#include "train/files.hpp"
+#include "engine/files.hpp"
 
 #include "engine/error.hpp"
 
@@ -42,6 +42,11 @@ uint32_t crc32_more(uint32_t crc, const void* data, int64_t bytes) {
   return static_cast<uint32_t>(crc32_z(crc, static_cast<const Bytef*>(data), static_cast<size_t>(bytes)));
 }
 
+int flags_of(Writer::Mode mode) {
+  if (mode == Writer::Mode::update) return 0;
+  return mode == Writer::Mode::append ? O_APPEND : O_TRUNC;
+}
+
 Path folder_of(const Path& path) { return path.has_parent_path() ? path.parent_path() : Path("."); }
 Path temporary(const Path& path) { return folder_of(path) / (".tmp-" + path.filename().string()); }
 
@@ -60,9 +65,7 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
 }
 
 Writer::Writer(const Path& path, Mode mode)
-    : path_(path),
-      file_((about_to("open", path), path), O_WRONLY | O_CREAT | (mode == Mode::append ? O_APPEND : O_TRUNC),
-            "write") {}
+    : path_(path), file_((about_to("open", path), path), O_WRONLY | O_CREAT | flags_of(mode), "write") {}
 
 void Writer::write(const void* data, int64_t bytes) {
   about_to("write", path_);
@@ -81,6 +84,16 @@ void Writer::sync() {
   checked([&] { return ::fsync(file_.get()); }, "write", path_);
 }
 
+void Writer::seek(int64_t offset) {
+  checked([&] { return ::lseek(file_.get(), offset, SEEK_SET); }, "write", path_);
+}
+
+void Writer::cut(int64_t size) {
+  about_to("cut", path_);
+  checked([&] { return ::ftruncate(file_.get(), size); }, "write", path_);
+  seek(size);
+}
+
 Reader::Reader(const Path& path) : path_(path), file_(path, O_RDONLY, "read") {
   struct stat status {};
   checked([&] { return ::fstat(file_.get(), &status); }, "read", path);
@@ -97,6 +110,13 @@ void Reader::read(void* data, int64_t bytes) {
     next += done;
     bytes -= done;
   }
+}
+
+void Reader::skip(int64_t bytes) {
+  RMOE_CHECK(position_ + bytes <= bytes_, "cannot read ", path_.string(), ": it has ", bytes_,
+             " bytes, wanted one at ", position_ + bytes);
+  position_ += bytes;
+  checked([&] { return ::lseek(file_.get(), position_, SEEK_SET); }, "read", path_);
 }
 
 std::string read(const Path& path) {
