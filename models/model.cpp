@@ -29,12 +29,16 @@ Tensors Model::gate_matrices() const {
   return std::visit([](const auto& net) { return net.gate_matrices(); }, net_);
 }
 
-Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight,
-              const Tensors& shares) {
+Var token_loss(const ModelOutput& output, const Tensor& targets) {
   const int64_t N = targets.numel(), C = output.hidden.dim(-1);
   const auto& [weight, bias] = output.head;
+  return linear_cross_entropy(reshape(output.hidden, {N, C}), weight, bias, targets.reshape({N}));
+}
+
+Losses losses(const ModelOutput& output, const Tensor& targets, const RouterConfig& router,
+              const Tensors& shares) {
   Losses l;
-  l.loss = l.total = linear_cross_entropy(reshape(output.hidden, {N, C}), weight, bias, targets.reshape({N}));
+  l.loss = token_loss(output, targets);
   for (size_t i = 0; i < output.layers.size(); ++i) {
     const RoutingStats& routing = output.layers[i].routing;
     if (!routing.probs) continue;
@@ -43,7 +47,8 @@ Losses losses(const ModelOutput& output, const Tensor& targets, double balance_w
     const Var balance = load_balance(routing.probs, share);
     l.balance = l.balance ? add(l.balance, balance) : balance;
   }
-  if (l.balance && balance_weight != 0) l.total = add(l.loss, scale(l.balance, balance_weight));
+  if (l.balance && router.balance_weight != 0) l.router = scale(l.balance, router.balance_weight);
+  l.total = l.router ? add(l.loss, l.router) : l.loss;
   return l;
 }
 

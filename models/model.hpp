@@ -35,15 +35,19 @@ class Model {
   Net net_;
 };
 
-/// What a model is trained on: mean cross-entropy, load balance, and the sum that is differentiated.
+/// Mean cross-entropy in nats over the targets that are not -1; 0 if there is none.
+Var token_loss(const ModelOutput& output, const Tensor& targets);
+
+/// What a model is trained on. The routers' losses are means over all tokens, counted or not.
 struct Losses {
-  Var loss;     // [] nats per token
+  Var loss;     // [] token_loss
   Var balance;  // [] load-balance loss, summed over layers; undefined without experts
-  Var total;    // [] loss + balance_weight * balance
+  Var router;   // [] the routers' losses times their weights; undefined if there are none
+  Var total;    // [] loss + router
 };
 /// `shares` are per layer the shares of assignments (expert_share) that the load balance is measured with: of
 /// the whole batch if `output` is of a part of it, of `output` itself if there are none.
-Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight,
+Losses losses(const ModelOutput& output, const Tensor& targets, const RouterConfig& router,
               const Tensors& shares = {});
 
 struct ParameterCounts {

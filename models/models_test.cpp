@@ -45,7 +45,9 @@ TEST_CASE("whole models pass the gradient check in every parameter, memory in us
     spread_parameters(model);
     const Batch batch = tiny_batch(c.model);
     const Memory memory = warm_memory(model);
-    const auto f = [&] { return Vars{losses(model(batch.inputs, memory, {}), batch.targets, 0.01).total}; };
+    const auto f = [&] {
+      return Vars{losses(model(batch.inputs, memory, {}), batch.targets, c.router).total};
+    };
     Vars leaves;
     for (const Parameter& p : model.parameters())
       if (p.var.requires_grad() && (!detaches(c) || is_last_layer(p, c))) leaves.push_back(p.var);

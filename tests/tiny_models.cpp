@@ -64,7 +64,7 @@ Tensors gradients(const TinyCase& c, uint64_t seed) {
   Model model(c.model, c.router, seed);
   const Batch batch = tiny_batch(c.model);
   const Context context{.training = true, .seed = 4, .step = 1};
-  backward(losses(model(batch.inputs, warm_memory(model), context), batch.targets, 0.01).total);
+  backward(losses(model(batch.inputs, warm_memory(model), context), batch.targets, c.router).total);
   Tensors grads;
   for (const Parameter& p : model.parameters()) grads.push_back(p.var.grad());
   return grads;

@@ -1,6 +1,7 @@
 #include "train/evaluate.hpp"
 
 #include "data/stream.hpp"
+#include "ops/cross_entropy/cross_entropy.hpp"
 
 #include <cmath>
 #include <numbers>
@@ -17,9 +18,10 @@ Evaluation run(const Model& model, const EvalBlocks& pass, const Tick& tick) {
   for (int64_t i = 0; i < pass.count(); ++i) {
     const Batch batch = pass.block(i);
     ModelOutput output = model(batch.inputs, memory, {});
-    sum += losses(output, batch.targets, 0).loss.value().item() * double(batch.targets.numel());
+    const int64_t counted = count_targets(batch.targets);
+    sum += token_loss(output, batch.targets).value().item() * double(counted);
     memory = std::move(output.memory);
-    result.tokens += batch.targets.numel();
+    result.tokens += counted;
     if (tick && !tick(i + 1, pass.count())) break;
   }
   result.loss = sum / double(result.tokens);

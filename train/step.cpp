@@ -1,6 +1,7 @@
 #include "train/step.hpp"
 
 #include "engine/flops.hpp"
+#include "ops/cross_entropy/cross_entropy.hpp"
 #include "ops/elementwise/elementwise.hpp"
 #include "ops/grad_norm/grad_norm.hpp"
 #include "ops/load_balance/load_balance.hpp"
@@ -9,6 +10,7 @@
 #include "train/routing_summary.hpp"
 #include "train/schedule.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace rmoe {
@@ -99,24 +101,27 @@ Memory run_batch(const TrainState& state, const Config& config, const Batch& bat
                  std::optional<StepAnalysis>& analysis) {
   const std::vector<Part> parts = cut(state, config.train, batch);
   const Tensors shares = counts_first(config) ? shares_of_batch(state.model, parts) : Tensors();
-  const double flops_before = flops_counted();  // counting is not the model's work
-  const double share_of_part = 1.0 / double(parts.size());
+  const double flops_before = flops_counted();              // counting is not the model's work
+  const double share_of_part = 1.0 / double(parts.size());  // of tokens
+  const double counted = double(std::max<int64_t>(count_targets(batch.targets), 1));
   RoutingSummary summary(config.model.experts);
   NextMemory next(state.memory, config.train.batch / config.train.micro_batches);
   for (const Part& part : parts) {
     Losses l;
     {
       const ModelOutput output = part.forward(state.model);  // what backward does not need of it is freed
-      l = losses(output, part.targets, config.router.balance_weight, shares);
+      l = losses(output, part.targets, config.router, shares);
       if (!std::isfinite(l.total.value().item()))
         explain_bad_forward(state.model, part.inputs, part.targets, part.memory, part.context);
       summary.add(output);
       if (analysis) analysis->add(output.layers);
       next.put(part.context.first_stream, output.memory);
     }
-    result.loss += l.loss.value().item() * share_of_part;
+    const double share_of_loss = double(count_targets(part.targets)) / counted;
+    result.loss += l.loss.value().item() * share_of_loss;
     if (l.balance) result.balance += l.balance.value().item() * share_of_part;
-    backward(scale(l.total, share_of_part));
+    const Var loss = scale(l.loss, share_of_loss);
+    backward(l.router ? add(loss, scale(l.router, share_of_part)) : loss);
   }
   result.load = summary.load();
   result.entropy = summary.entropy();
@@ -133,7 +138,10 @@ TrainState::TrainState(const Config& config, const std::vector<int32_t>& tokens)
       memory(model.initial_memory(config.train.batch)) {}
 
 StepResult train_step(TrainState& state, const Config& config) {
-  const Batch batch = state.stream.next();
+  return train_step(state, config, state.stream.next());
+}
+
+StepResult train_step(TrainState& state, const Config& config, const Batch& batch) {
   if (batch.restart)
     for (const Tensor& m : state.memory) fill(m, 0);
   StepResult result;

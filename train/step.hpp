@@ -9,7 +9,7 @@
 namespace rmoe {
 
 struct StepResult {
-  double loss = 0;               // nats per token, mean over the batch
+  double loss = 0;               // nats per counted token, mean over the batch
   double balance = 0;            // load-balance loss, summed over layers
   double grad_norm = 0;          // global L2 norm before clipping
   double load = 0;               // busiest expert's tokens over the mean, the worst layer
@@ -33,5 +33,7 @@ struct TrainState {
 /// Runs step number state.step + 1. A loss or gradient that is not finite is an Error naming the first bad
 /// tensor, thrown before any parameter changes.
 StepResult train_step(TrainState& state, const Config& config);
+/// The same on a batch of the caller's. Targets of -1 are not counted; micro-batches weigh what they count.
+StepResult train_step(TrainState& state, const Config& config, const Batch& batch);
 
 }  // namespace rmoe

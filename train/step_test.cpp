@@ -40,6 +40,23 @@ Trained four_steps(const Config& config) {
   return trained;
 }
 
+/// Of four streams one counts everything, one half, one a single target and one none.
+Trained one_masked_step(const Config& config) {
+  const std::vector<int32_t> text(200);
+  TrainState state(config, text);
+  std::vector<int32_t> inputs, targets;
+  for (int32_t i = 0; i < 24; ++i) {
+    const int32_t stream = i / 6, t = i % 6;
+    inputs.push_back((i * 5 + 2) % 11);
+    targets.push_back(stream == 0 || (stream == 1 && t % 2) || (stream == 2 && t == 4) ? i * i % 11 : -1);
+  }
+  Trained trained;
+  trained.steps.push_back(
+      train_step(state, config, {from_vector(inputs, {4, 6}), from_vector(targets, {4, 6}), false}));
+  for (const Parameter& p : state.model.parameters()) trained.parameters.push_back(p.var.value());
+  return trained;
+}
+
 /// The largest difference of any loss, balance loss or parameter.
 double difference(const Trained& a, const Trained& b) {
   double most = 0;
@@ -62,6 +79,18 @@ TEST_CASE("train_step: micro-batches train as the whole batch does, dropout and 
       CHECK(difference(four_steps(tiny_config(c, parts)), whole) < 1e-5);
       const Trained apart = four_steps(tiny_config(c, parts, "micro_batch"));
       CHECK((difference(apart, whole) > 1e-4) == (c.router.name != "dense"));
+    }
+  }
+}
+
+TEST_CASE("train_step: micro-batches that count different numbers of targets train as the whole batch does") {
+  for (const char* name : {"lm-rmoe", "llama-smoe", "llama-dense"}) {
+    CAPTURE(name);
+    const TinyCase c = tiny_case(name);
+    const Trained whole = one_masked_step(tiny_config(c, 1));
+    for (const int64_t parts : {2, 4}) {
+      CAPTURE(parts);
+      CHECK(difference(one_masked_step(tiny_config(c, parts)), whole) < 1e-6);
     }
   }
 }

@@ -26,7 +26,7 @@ std::vector<NamedTensor> trace(Model& model, const Tensor& tokens, const Memory&
   const int64_t B = inputs.dim(0), T = inputs.dim(1);
   for (Parameter& p : model.parameters()) p.var.zero_grad();
   const ModelOutput output = model(inputs, memory, {.keep_outputs = true});
-  const Losses l = losses(output, targets, model.router().balance_weight);
+  const Losses l = losses(output, targets, model.router());
   backward(l.total);
 
   std::vector<NamedTensor> dump;

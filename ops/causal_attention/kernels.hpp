@@ -4,8 +4,9 @@
 
 namespace rmoe::cpu {
 
+/// T queries, the last of S >= T positions; H heads of D, G of them with keys and values of their own.
 struct CausalSizes {
-  int64_t B, T, H, G, D;
+  int64_t B, T, S, H, G, D;
 };
 
 template <class T>

@@ -216,7 +216,9 @@ TEST_CASE("router gradients: the parts add up to the gradient of the whole loss"
     const Batch batch = tiny_batch(c.model);
     const Memory memory = warm_memory(model);
     const auto run = [&](double weight) {
-      return losses(model(batch.inputs, memory, {}), batch.targets, weight).total;
+      RouterConfig weighted = router;
+      weighted.balance_weight = weight;
+      return losses(model(batch.inputs, memory, {}), batch.targets, weighted).total;
     };
     const auto check = [&](const GradientNorms& got, const std::string& prefix) {
       const Tensors total = gradients_of(model, run(0.3), prefix), lm = gradients_of(model, run(0), prefix);
@@ -300,7 +302,7 @@ TEST_CASE("step analysis: the numbers of a step's own outputs") {
   gates.add(output.layers);
   MutualInformation information;
   information.add(gate_probabilities(output.layers));
-  backward(losses(output, batch.targets, c.router.balance_weight).total);
+  backward(losses(output, batch.targets, c.router).total);
   std::map<std::string, MetricValue> metrics;
   for (const Metric& m : step.metrics(model)) metrics[m.name] = m.value;
   const auto vector_of = [&](const char* name) { return std::get<std::vector<double>>(metrics.at(name)); };

@@ -64,9 +64,10 @@ RouterGradients router_gradients(Model& model, const Tensor& inputs, const Tenso
                                  const Memory& memory) {
   Parameters& parameters = model.parameters();
   for (Parameter& p : parameters) p.var.zero_grad();
-  backward(losses(model(inputs, memory, {}), targets, 0).loss);
+  backward(token_loss(model(inputs, memory, {}), targets));
   const Tensors lm = take_gradients(parameters);
-  backward(scale(losses(model(inputs, memory, {}), targets, 0).balance, model.router().balance_weight));
+  backward(scale(losses(model(inputs, memory, {}), targets, model.router()).balance,
+                 model.router().balance_weight));
   const Tensors balance = take_gradients(parameters);
 
   Pulls all;
