@@ -52,6 +52,11 @@ struct RouterConfig {
   int64_t state = 128;
   double balance_weight = 0.01;
   std::string balance_over = "batch";
+  std::string freeze;
+
+  /// "router": the layers' own parameters (projector and head) keep their values; "recurrent": the cell that
+  /// they share.
+  bool freezes(const std::string& part) const { return (freeze + ",").find(part + ",") != freeze.npos; }
 
   template <class Visitor>
   void fields(Visitor& field) {
@@ -61,6 +66,10 @@ struct RouterConfig {
     field("balance_over", balance_over,
           "load balance over the whole \"batch\" (in micro-batches: one forward pass more) or over each "
           "\"micro_batch\"");
+    field("freeze", freeze,
+          "parameters that keep their values: \"router\" (projector and head of every layer), \"recurrent\" "
+          "(the "
+          "cell that all layers share), \"router,recurrent\", or \"\" for none");
   }
 };
 

@@ -67,14 +67,15 @@ void check_ranges(Checker& check) {
           "model.expert_hidden", "router.state", "train.steps", "train.batch", "train.block",
           "train.micro_batches", "train.eval_blocks", "train.eval_streams", "train.log_every", "train.keep"});
   check.at_least(0, {"model.vocab", "train.seed", "train.eval_every", "train.analyze_every",
-                     "train.checkpoint_every", "optimizer.warmup"});
-  check.numbers(
-      "a number in [0, 1)", [](double x) { return x >= 0 && x < 1; },
-      {"model.dropout", "data.valid_share", "data.test_share", "optimizer.beta1", "optimizer.beta2"});
+                     "train.checkpoint_every", "optimizer.warmup", "sft.valid"});
+  check.numbers("a number in [0, 1)", [](double x) { return x >= 0 && x < 1; },
+                {"model.dropout", "data.valid_share", "data.test_share", "optimizer.beta1", "optimizer.beta2",
+                 "optimizer.warmup_ratio"});
   check.numbers("a number above 0", [](double x) { return x > 0; },
                 {"model.init_std", "model.norm_eps", "model.rope_theta", "optimizer.lr", "optimizer.eps"});
   check.numbers("a number of at least 0", [](double x) { return x >= 0; },
-                {"router.balance_weight", "optimizer.weight_decay", "optimizer.clip", "optimizer.min_lr"});
+                {"router.balance_weight", "optimizer.weight_decay", "optimizer.clip", "optimizer.min_lr",
+                 "sft.epochs"});
 }
 
 void check_names(Checker& check) {
@@ -82,6 +83,7 @@ void check_names(Checker& check) {
   check.one_of("model.expert_init", {"fastmoe", "linear"});
   check.one_of("router.name", router_names());
   check.one_of("router.balance_over", {"batch", "micro_batch"});
+  check.one_of("router.freeze", {"", "router", "recurrent", "router,recurrent"});
   check.one_of("data.newline", {"eos", "byte", "drop"});
   check.one_of("optimizer.name", {"adam", "adamw"});
   check.one_of("optimizer.schedule", {"constant", "cosine"});

@@ -9,8 +9,7 @@ using Tokens = std::vector<int32_t>;
 
 int32_t first_token(const Tokenizer& tokenizer) {
   const std::optional<int32_t> prefix = tokenizer.bos() ? tokenizer.bos() : tokenizer.eos();
-  RMOE_CHECK(prefix,
-             "tasks: a document has no context, and the tokenizer no token that begins or ends a text");
+  RMOE_CHECK(prefix, "there is no context, and the tokenizer no token that begins or ends a text");
   return *prefix;
 }
 
@@ -47,13 +46,13 @@ void truncate(ScoreRequest& request, int64_t max_length) {
 
 }  // namespace
 
-std::vector<ScoreRequest> requests_of(const Document& document, const Tokenizer& tokenizer,
+std::vector<ScoreRequest> requests_of(const Question& question, const Tokenizer& tokenizer,
                                       int64_t max_length) {
-  const std::string context(python::rstrip(document.context));
-  const std::string space = document.context.substr(context.size());
+  const std::string context(python::rstrip(question.context));
+  const std::string space = question.context.substr(context.size());
   const Tokens context_tokens = tokenizer.encode(context);
   std::vector<ScoreRequest> requests;
-  for (const std::string& choice : document.choices) {
+  for (const std::string& choice : question.choices) {
     const std::string continuation = space + " " + choice;
     ScoreRequest request = context.empty() ? without_context(tokenizer, continuation)
                                            : behind(tokenizer, context, context_tokens, continuation);
