@@ -14,6 +14,7 @@ struct StepResult {
   double grad_norm = 0;          // global L2 norm before clipping
   double load = 0;               // busiest expert's tokens over the mean, the worst layer
   double entropy = 0;            // of the gate's softmax in nats, mean over tokens and layers
+  int64_t tokens = 0;            // that the model read: padding behind the last counted target is left out
   double flops = 0;              // forward and backward, as the ops counted them
   std::vector<Metric> analysis;  // every train.analyze_every steps
 };
