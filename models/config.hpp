@@ -52,7 +52,7 @@ struct RouterConfig {
   int64_t state = 128;
   double balance_weight = 0.01;
   std::string balance_over = "batch";
-  std::string freeze;
+  std::string freeze = "";
 
   /// "router": the layers' own parameters (projector and head) keep their values; "recurrent": the cell that
   /// they share.

@@ -55,8 +55,8 @@ Measured measure_steps(Config config, const Options& o, double peak) {
   config.train.micro_batches = 1;
   if (config.model.vocab == 0) config.model.vocab = 205;
   const int64_t tokens = o.batch * o.block;
-  const std::vector<int32_t> text = random_tokens(tokens * (o.steps + 4), config.model.vocab);
-  TrainState state(config, text);
+  const Tokens text = random_tokens(tokens * (o.steps + 4), config.model.vocab);
+  TrainState state(config, std::make_unique<BatchStream>(text, o.batch, o.block, config.train.seed));
   train_step(state, config);  // takes the memory from the system; not counted
   const int64_t faults = page_faults(), system_calls = memory::stats(Device::cpu).system_calls;
   std::vector<double> times;

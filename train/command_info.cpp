@@ -1,4 +1,5 @@
 #include "data/corpus.hpp"
+#include "data/shards/shard_corpus.hpp"
 #include "train/account.hpp"
 #include "train/command_options.hpp"
 #include "train/commands.hpp"
@@ -18,8 +19,9 @@ struct Options {
 /// A config that leaves the vocabulary to the data gets it from there.
 void resolve_vocabulary(Config& config) {
   if (config.model.vocab > 0) return;
-  RMOE_CHECK(std::filesystem::exists(config.data.path), "info: the config takes its vocabulary from ",
-             config.data.path, ", which does not exist; get the data, or add --set model.vocab=V");
+  const bool there = std::filesystem::exists(config.data.path) || !shards_meant_by(config.data.path).empty();
+  RMOE_CHECK(there, "info: the config takes its vocabulary from ", config.data.path,
+             ", which does not exist; get the data, or add --set model.vocab=V");
   config.model.vocab = load_corpus(config.data).tokenizer->size();
 }
 

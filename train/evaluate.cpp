@@ -33,13 +33,12 @@ Evaluation run(const Model& model, const EvalBlocks& pass, const Tick& tick) {
 double Evaluation::bpc() const { return loss / std::numbers::ln2; }
 double Evaluation::ppl() const { return std::exp(loss); }
 
-Evaluation evaluate(const Model& model, const std::vector<int32_t>& tokens, int64_t streams, int64_t T,
-                    int64_t blocks, const Tick& tick) {
+Evaluation evaluate(const Model& model, const Tokens& tokens, int64_t streams, int64_t T, int64_t blocks,
+                    const Tick& tick) {
   return run(model, EvalBlocks(tokens, T, streams, std::max<int64_t>(blocks, 0)), tick);
 }
 
-Evaluation evaluate_exact(const Model& model, const std::vector<int32_t>& tokens, int64_t T,
-                          const Tick& tick) {
+Evaluation evaluate_exact(const Model& model, const Tokens& tokens, int64_t T, const Tick& tick) {
   return run(model, EvalBlocks::exact(tokens, T), tick);
 }
 

@@ -5,6 +5,7 @@
 //   exact     one stream: every token but the first is predicted exactly once, with all the memory there is
 #pragma once
 
+#include "data/tokens.hpp"
 #include "models/model.hpp"
 
 #include <functional>
@@ -22,11 +23,10 @@ struct Evaluation {
 using Tick = std::function<bool(int64_t done, int64_t all)>;
 
 /// The original protocol: at most `blocks` blocks of [streams, T]; -1 takes all whole ones.
-Evaluation evaluate(const Model& model, const std::vector<int32_t>& tokens, int64_t streams, int64_t T,
-                    int64_t blocks, const Tick& tick = {});
+Evaluation evaluate(const Model& model, const Tokens& tokens, int64_t streams, int64_t T, int64_t blocks,
+                    const Tick& tick = {});
 
 /// The exact protocol, in blocks of T.
-Evaluation evaluate_exact(const Model& model, const std::vector<int32_t>& tokens, int64_t T,
-                          const Tick& tick = {});
+Evaluation evaluate_exact(const Model& model, const Tokens& tokens, int64_t T, const Tick& tick = {});
 
 }  // namespace rmoe

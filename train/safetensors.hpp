@@ -3,8 +3,8 @@
 // https://github.com/huggingface/safetensors#format
 #pragma once
 
-#include "engine/tensor.hpp"
 #include "engine/files.hpp"
+#include "engine/tensor.hpp"
 
 #include <map>
 #include <span>

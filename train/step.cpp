@@ -140,14 +140,18 @@ Memory run_batch(const TrainState& state, const Config& config, const Batch& bat
 
 }  // namespace
 
-TrainState::TrainState(const Config& config, const std::vector<int32_t>& tokens)
+TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches)
     : model(config.model, config.router, config.train.seed),
       optimizer(config.optimizer, model.parameters()),
-      stream(tokens, config.train.batch, config.train.block, config.train.seed),
+      stream(std::move(batches)),
       memory(model.initial_memory(config.train.batch)) {}
 
+TrainState::TrainState(const Config& config, const Corpus& corpus)
+    : TrainState(config, training_stream(corpus, config.train.batch, config.train.block, config.train.seed)) {
+}
+
 StepResult train_step(TrainState& state, const Config& config) {
-  return train_step(state, config, state.stream.next());
+  return train_step(state, config, state.stream->next());
 }
 
 StepResult train_step(TrainState& state, const Config& config, const Batch& batch) {

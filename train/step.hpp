@@ -1,7 +1,7 @@
 // One optimizer step: the arithmetic of training, without files, clocks or messages.
 #pragma once
 
-#include "data/stream.hpp"
+#include "data/corpus.hpp"
 #include "models/model.hpp"
 #include "train/metrics.hpp"
 #include "train/optimizer.hpp"
@@ -23,12 +23,12 @@ struct StepResult {
 struct TrainState {
   Model model;
   Optimizer optimizer;
-  BatchStream stream;
+  std::unique_ptr<Stream> stream;
   Memory memory;     // [B,L,C] per layer
   int64_t step = 0;  // finished optimizer steps
 
-  /// `tokens` must outlive the state.
-  TrainState(const Config& config, const std::vector<int32_t>& tokens);
+  TrainState(const Config& config, std::unique_ptr<Stream> batches);
+  TrainState(const Config& config, const Corpus& corpus);
 };
 
 /// Runs step number state.step + 1. A loss or gradient that is not finite is an Error naming the first bad

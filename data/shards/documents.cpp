@@ -189,6 +189,8 @@ std::string text_of_json(const std::string& json, const std::string& field, cons
     document = nlohmann::json::parse(json);
   } catch (const nlohmann::json::parse_error& error) {
     fail(where, ": not JSON at byte ", error.byte, " of its line");
+  } catch (const nlohmann::json::out_of_range&) {
+    fail(where, ": its JSON has a number that is too large");
   }
   RMOE_CHECK(document.is_object(), where, ": wanted a JSON object, got ", document.type_name());
   const auto found = document.find(field);

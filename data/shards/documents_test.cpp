@@ -74,13 +74,13 @@ TEST_CASE("documents: reading goes on from the end of any document, through comp
   write_archive(folder / "in/c.txt.zst", {{"c", text}}, archive_write_set_format_raw,
                 archive_write_add_filter_zstd);
   const auto all = read({(folder / "in").string()}, Documents::blank_line);
-  REQUIRE(all.size() == 3 * 600);
-  for (size_t i = 0; i < 600; ++i) {
-    CHECK(all[i + 600].text == all[i].text);
-    CHECK(all[i + 1200].text == all[i].text);
+  REQUIRE(all.size() == 3 * 601);  // line 0 is one by itself
+  for (size_t i = 0; i < 601; ++i) {
+    CHECK(all[i + 601].text == all[i].text);
+    CHECK(all[i + 2 * 601].text == all[i].text);
   }
   for (const size_t i :
-       {size_t{0}, size_t{1}, size_t{599}, size_t{600}, size_t{777}, size_t{1500}, all.size() - 1}) {
+       {size_t{0}, size_t{1}, size_t{600}, size_t{601}, size_t{777}, size_t{1500}, all.size() - 1}) {
     const auto rest = texts({(folder / "in").string()}, Documents::blank_line, all[i].end);
     REQUIRE(rest.size() == all.size() - 1 - i);
     for (size_t k = 0; k < rest.size(); ++k) CHECK(rest[k] == all[i + 1 + k].text);
@@ -112,6 +112,8 @@ TEST_CASE("documents: the text of a JSON line") {
   CHECK_THROWS_WITH_AS(text_of_json("{\"text\":\"a", "text", "x"), "x: not JSON at byte 11 of its line",
                        Error);
   CHECK_THROWS_AS(text_of_json("{\"text\":\"\xff\"}", "text", "x"), Error);
+  CHECK_THROWS_WITH_AS(text_of_json(R"({"n":1e999,"text":""})", "text", "x"),
+                       "x: its JSON has a number that is too large", Error);
 }
 
 TEST_CASE("documents: damaged JSON lines are refused or read") {

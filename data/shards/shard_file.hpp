@@ -30,6 +30,7 @@ class ShardFile {
 
   const std::filesystem::path& path() const { return path_; }
   int64_t tokens() const { return tokens_; }
+  int64_t bytes() const { return int64_t(file_->bytes().size()); }  // of the file
   /// Of our own shards only.
   const std::optional<ShardHeader>& header() const { return header_; }
   /// Where each document ends, eos included, counted in tokens of this file; empty for foreign files.

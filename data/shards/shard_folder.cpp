@@ -93,7 +93,7 @@ SplitStats stats_of(const std::vector<ShardFile>& shards) {
   for (const ShardFile& shard : shards) {
     ++stats.shards;
     stats.tokens += shard.tokens();
-    stats.bytes += int64_t(fs::file_size(shard.path()));
+    stats.bytes += shard.bytes();
     stats.documents += int64_t(shard.document_ends().size());
     uint64_t before = 0;
     for (const uint64_t end : shard.document_ends())

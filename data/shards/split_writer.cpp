@@ -79,7 +79,7 @@ void SplitWriter::flush() {
 }
 
 void SplitWriter::sync() {
-  if (!tokens_file_) return;
+  if (written_ends_ == ends_.size()) return;
   flush();
   ends_file_->write(ends_.data() + written_ends_, int64_t((ends_.size() - written_ends_) * sizeof(uint64_t)));
   written_ends_ = ends_.size();
@@ -113,6 +113,7 @@ void SplitWriter::seal() {
 }
 
 void SplitWriter::publish() {
+  if (published_ == progress_.shards) return;
   for (; published_ < progress_.shards; ++published_) {
     files::rename(part("bin", published_), folder_ / shard_name(split_, published_));
     files::remove(part("ends", published_));

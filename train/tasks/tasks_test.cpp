@@ -179,7 +179,6 @@ TEST_CASE("tasks: a model's own evaluation adds up what scoring says") {
                                       });
   CHECK(ends == std::vector<std::string>{"hellaswag 8", "lambada_openai 2"});
   REQUIRE(results.size() == 2);
-  CHECK(counts == std::vector<int64_t>{108, 208, 308, 408, 508, 608, 708, 808, 102, 202});
   for (const TaskResult& r : results) {
     CHECK(r.in_file == 5);
     REQUIRE(r.questions.size() == 2);
