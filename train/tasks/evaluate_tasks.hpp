@@ -18,7 +18,7 @@ struct TaskOptions {
 struct TaskResult {
   Task task;
   int64_t in_file = 0;  // documents, of which `documents` are the first
-  std::vector<Document> documents = {};
+  std::vector<Question> documents = {};
   std::vector<std::vector<ScoreRequest>> requests = {};   // per document and choice
   std::vector<std::vector<Likelihood>> likelihoods = {};  // likewise
   std::vector<TaskMetric> metrics = {};

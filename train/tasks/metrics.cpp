@@ -58,11 +58,11 @@ int64_t argmax(const Values& x) { return std::ranges::max_element(x) - x.begin()
 
 }  // namespace
 
-std::vector<TaskMetric> metrics_of(const Task& task, std::span<const Document> documents,
+std::vector<TaskMetric> metrics_of(const Task& task, std::span<const Question> documents,
                                    std::span<const std::vector<Likelihood>> likelihoods) {
   Values right, right_by_length, log_probs;
   for (size_t i = 0; i < documents.size(); ++i) {
-    const Document& document = documents[i];
+    const Question& document = documents[i];
     if (!task.is_choice) {
       right.push_back(likelihoods[i][0].is_greedy);
       log_probs.push_back(likelihoods[i][0].log_prob);

@@ -23,7 +23,7 @@ struct TaskMetric {
 /// Chosen: acc, the share of documents whose right choice is the likeliest, and acc_norm, the same per code
 /// point of the choice; the first wins a tie. Predicted: perplexity, exp of the mean nats per document, and
 /// acc, the share predicted greedily. `likelihoods` has one entry per document and choice.
-std::vector<TaskMetric> metrics_of(const Task& task, std::span<const Document> documents,
+std::vector<TaskMetric> metrics_of(const Task& task, std::span<const Question> documents,
                                    std::span<const std::vector<Likelihood>> likelihoods);
 
 }  // namespace rmoe

@@ -71,7 +71,7 @@ std::string task_samples(const TaskResult& result) {
   std::string lines;
   for (size_t i = 0; i < result.documents.size(); ++i)
     for (size_t k = 0; k < result.requests[i].size(); ++k) {
-      const Document& document = result.documents[i];
+      const Question& document = result.documents[i];
       const ScoreRequest& request = result.requests[i][k];
       const Likelihood& likelihood = result.likelihoods[i][k];
       const ordered_json line{{"task", result.task.name},

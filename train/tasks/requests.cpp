@@ -47,7 +47,7 @@ void truncate(ScoreRequest& request, int64_t max_length) {
 
 }  // namespace
 
-std::vector<ScoreRequest> requests_of(const Document& document, const Tokenizer& tokenizer,
+std::vector<ScoreRequest> requests_of(const Question& document, const Tokenizer& tokenizer,
                                       int64_t max_length) {
   const std::string context(python::rstrip(document.context));
   const std::string space = document.context.substr(context.size());

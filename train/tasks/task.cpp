@@ -31,8 +31,8 @@ int64_t label_of(const json& record, const char* key) {
 }
 
 /// The hub has {question, choices: {text, label}}, the authors {question: {stem, choices: [{text, label}]}}.
-Document read_arc(const json& record) {
-  Document document;
+Question read_arc(const json& record) {
+  Question document;
   std::vector<std::string> labels;
   if (member_of(record, "question").is_object()) {
     const json& question = record["question"];
@@ -73,9 +73,9 @@ std::string preprocess(const std::string& text) {
   return python::replace(without_brackets(sentences), "  ", " ");
 }
 
-Document read_hellaswag(const json& record) {
+Question read_hellaswag(const json& record) {
   const std::string end = python::capitalize(text_of(record, "ctx_b"));
-  Document document{
+  Question document{
       preprocess(text_of(record, "activity_label") + ": " + text_of(record, "ctx_a") + " " + end), {}, 0};
   for (const std::string& ending : texts_of(record, "endings"))
     document.choices.push_back(preprocess(ending));
@@ -83,13 +83,13 @@ Document read_hellaswag(const json& record) {
   return document;
 }
 
-Document read_piqa(const json& record) {
+Question read_piqa(const json& record) {
   return {ask(text_of(record, "goal")),
           {text_of(record, "sol1"), text_of(record, "sol2")},
           label_of(record, "label")};
 }
 
-Document read_sciq(const json& record) {
+Question read_sciq(const json& record) {
   const std::string support = text_of(record, "support");
   return {std::string(python::lstrip(support)) + "\n" + ask(text_of(record, "question")),
           {text_of(record, "distractor1"), text_of(record, "distractor2"), text_of(record, "distractor3"),
@@ -97,7 +97,7 @@ Document read_sciq(const json& record) {
           3};
 }
 
-Document read_lambada(const json& record) {
+Question read_lambada(const json& record) {
   const std::string text = text_of(record, "text");
   const size_t space = text.rfind(' ');
   if (space == text.npos) return {"", {text}, 0};
@@ -154,13 +154,13 @@ std::vector<Task> find_tasks(const std::string& names) {
   return tasks;
 }
 
-std::vector<Document> load_documents(const Task& task, const fs::path& folder) {
+std::vector<Question> load_documents(const Task& task, const fs::path& folder) {
   const fs::path file = find_file(task, folder);
   std::vector<json> records = read_records(file);
   RMOE_CHECK(!records.empty(), "tasks: ", file.string(), " is empty");
   if (!task.labels.empty() && !records[0].contains("label"))
     add_labels(records, file.parent_path() / task.labels);
-  std::vector<Document> documents;
+  std::vector<Question> documents;
   for (size_t i = 0; i < records.size(); ++i) {
     const auto where = [&] { return concat("tasks: ", file.string(), ", record ", i, ": "); };
     try {

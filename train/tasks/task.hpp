@@ -11,7 +11,7 @@
 namespace rmoe {
 
 /// A question: which of the choices, each after one space, goes on from the context?
-struct Document {
+struct Question {
   std::string context;
   std::vector<std::string> choices;  // one, if it is to be predicted rather than chosen
   int64_t gold = 0;
@@ -23,7 +23,7 @@ struct Task {
   std::string source;  // what `data get` calls it, and the folder that makes
   std::string file;    // as its authors publish it
   std::string labels;  // its file of labels, if they are not in the records
-  Document (*read)(const nlohmann::json& record);
+  Question (*read)(const nlohmann::json& record);
 };
 
 const std::vector<Task>& all_tasks();
@@ -32,6 +32,6 @@ std::vector<Task> find_tasks(const std::string& names);
 
 /// The documents of a task, from the first of these below `folder` that is there: NAME.jsonl, NAME.json, the
 /// authors' file, SOURCE/ with that file. A record that does not fit is an error naming file and record.
-std::vector<Document> load_documents(const Task& task, const std::filesystem::path& folder);
+std::vector<Question> load_documents(const Task& task, const std::filesystem::path& folder);
 
 }  // namespace rmoe

@@ -69,7 +69,7 @@ TEST_CASE("tasks: requests and metrics are those of the real harness, from eithe
     for (const char* form : {"sets", "hub"}) {
       CAPTURE(task.name);
       CAPTURE(form);
-      const std::vector<Document> documents = load_documents(task, kGolden / form);
+      const std::vector<Question> documents = load_documents(task, kGolden / form);
       const json& wanted = golden.at(task.name);
       REQUIRE(documents.size() == wanted.at("documents").size());
       std::vector<std::vector<Likelihood>> likelihoods;
@@ -140,14 +140,14 @@ TEST_CASE("tasks: long requests keep their end, a choice longer than that is an 
 
 TEST_CASE("tasks: ties go to the first choice, one document has no error, a bootstrap is repeatable") {
   const Task choice = find_tasks("piqa")[0], predict = find_tasks("lambada_openai")[0];
-  const std::vector<Document> one{{"", {"aaaa", "b"}, 1}};
+  const std::vector<Question> one{{"", {"aaaa", "b"}, 1}};
   const auto metrics =
       metrics_of(choice, one, std::vector<std::vector<Likelihood>>{{{-2, false}, {-2, true}}});
   CHECK(metrics[0].value == 0);
   CHECK(metrics[1].value == 0);  // -0.5 a code point against -2
   CHECK(!metrics[0].error);
 
-  std::vector<Document> many;
+  std::vector<Question> many;
   std::vector<std::vector<Likelihood>> likelihoods;
   for (int i = 0; i < 400; ++i) {
     many.push_back({"", {"a"}, 0});
@@ -258,7 +258,7 @@ TEST_CASE("tasks: damaged files are errors, never crashes") {
     const std::string seed = read_text(kGolden / "hub" / (task.name + ".jsonl"));
     fuzz({seed}, 150, [&](std::string_view bytes) {
       folder.write(task.name + ".jsonl", std::string(bytes));
-      for (const Document& document : load_documents(task, folder.path()))
+      for (const Question& document : load_documents(task, folder.path()))
         CHECK(document.gold < int64_t(document.choices.size()));
     });
   }
