@@ -220,7 +220,7 @@ TEST_CASE("cli: help and version") {
   const TestFolder folder;
   CHECK(rmoe(folder.path(), {"--version"}).out.starts_with("rmoe "));
   for (const char* command :
-       {"train", "eval", "sample", "info", "data", "trace", "analyze", "reproduce", "bench"}) {
+       {"train", "eval", "sample", "info", "data", "trace", "analyze", "reproduce", "bench", "serve"}) {
     const ProcessResult result = rmoe(folder.path(), {command, "--help"});
     CHECK(result.code == 0);
     CHECK(result.out.find(command) != std::string::npos);
