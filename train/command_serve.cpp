@@ -85,6 +85,9 @@ void add_serve(CLI::App& app, Action& run) {
       ->envname("RMOE_API_KEY");
   command->add_option("--name", o->serve.name, "of the model, in answers; default: the folder's");
   add_limits(*command, o->serve.engine, o->serve.http);
+  command
+      ->add_option("--grace", o->grace_s, "seconds that what is at work has to finish when the server ends")
+      ->check(CLI::NonNegativeNumber);
   o->machine.add_to(*command);
   command->footer(
       "POST /v1/completions /tokenize /detokenize, GET /v1/models /tokenizer_info /health /metrics\n"

@@ -1,6 +1,6 @@
 // What no well-behaved client sends, and many clients at once.
 #include "engine/memory.hpp"
-#include "train/serve/test_server.hpp"
+#include "tests/serving.hpp"
 
 #include <csignal>
 #include <doctest/doctest.h>
