@@ -99,7 +99,8 @@ template <class T>
 void multiply_part(Product<T> p, const Part& part) {
   p.a += p.transposed ? part.row : p.rows ? 0 : part.row * p.lda;
   if (p.rows) p.rows += part.row;
-  p.c += part.row * p.ldc;
+  p.c += part.row * p.ldc + part.begin;
+  if (p.bias) p.bias += part.begin;
   p.m = part.rows;
   p.begin = part.begin;
   p.end = part.end;
@@ -110,7 +111,7 @@ void multiply_part(Product<T> p, const Part& part) {
 template <class T>
 Job<T> slice(Job<T> job, int64_t k0, int64_t depth) {
   Product<T>& p = job.product;
-  p.k = std::clamp<int64_t>(p.k - k0, 0, depth);
+  p.k = p.packed_k = std::clamp<int64_t>(p.k - k0, 0, depth);
   if (k0 == 0) return job;
   p.a += p.transposed ? k0 * p.lda : k0;
   job.b += job.tb == Trans::yes ? k0 : k0 * job.ldb;
@@ -145,7 +146,8 @@ void run_slice(std::vector<Job<T>>& jobs) {
   parallel_for(packs.size(), [&](int64_t i) {
     const Job<T>& job = jobs[packs[i].job];
     kernel<T>().pack(packed.data() + starts[packs[i].job], job.tb == Trans::yes, job.product.k,
-                     job.product.packed_n, job.b, job.ldb, packs[i].begin, packs[i].end);
+                     job.product.packed_n, job.b, job.ldb, job.product.packed_n, packs[i].begin,
+                     packs[i].end);
   });
   parallel_for(parts.size(), [&](int64_t i) { multiply_part(jobs[parts[i].job].product, parts[i]); });
 }
@@ -173,6 +175,7 @@ Job<T> make_job(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a,
                            .lda = lda,
                            .transposed = ta == Trans::yes,
                            .packed = nullptr,
+                           .packed_k = k,
                            .packed_n = n,
                            .beta = beta,
                            .c = c,
@@ -183,14 +186,40 @@ Job<T> make_job(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a,
 }  // namespace
 
 template <class T>
+PackedMatrix<T>::PackedMatrix(int64_t k, int64_t n) : k_(k), n_(n), data_(kernel<T>().packed_size(k, n)) {}
+
+template <class T>
+void PackedMatrix<T>::pack(Trans tb, const T* b, int64_t ldb, int64_t columns) const {
+  kernel<T>().pack(data_.data(), tb == Trans::yes, k_, n_, b, ldb, columns, 0, n_);
+}
+
+template <class T>
+void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatrix<T>& b, const Window& w,
+                 T beta, T* c, int64_t ldc) {
+  if (m == 0 || w.columns == 0) return;
+  kernel<T>().multiply({.m = m,
+                        .k = w.rows,
+                        .first = w.row,
+                        .begin = w.column,
+                        .end = w.column + w.columns,
+                        .a = a,
+                        .lda = lda,
+                        .transposed = ta == Trans::yes,
+                        .packed = b.data(),
+                        .packed_k = b.k(),
+                        .packed_n = b.n(),
+                        .beta = beta,
+                        .c = c,
+                        .ldc = ldc});
+}
+
+template <class T>
 void gemm_serial(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
                  int64_t ldb, T beta, T* c, int64_t ldc) {
   if (m == 0 || n == 0) return;
-  Job<T> job = make_job(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
-  const Scratch<T> packed(kernel<T>().packed_size(k, n));
-  kernel<T>().pack(packed.data(), tb == Trans::yes, k, n, b, ldb, 0, n);
-  job.product.packed = packed.data();
-  kernel<T>().multiply(job.product);
+  const PackedMatrix<T> packed(k, n);
+  packed.pack(tb, b, ldb, n);
+  gemm_serial(ta, m, a, lda, packed, {0, k, 0, n}, beta, c, ldc);
 }
 
 template <class T>
@@ -230,15 +259,18 @@ void gemm_grouped_reduce(int64_t experts, const int32_t* offsets, int64_t m, int
   run(jobs);
 }
 
-#define RMOE_INSTANTIATE(T)                                                                               \
-  template void gemm_serial<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*,      \
-                               int64_t, T, T*, int64_t);                                                  \
-  template void gemm<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*, int64_t, T, \
-                        T*, int64_t);                                                                     \
-  template void gemm_batched<T>(int64_t, Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t,      \
-                                int64_t, const T*, int64_t, int64_t, T, T*, int64_t, int64_t);            \
-  template void gemm_grouped<T>(int64_t, const int32_t*, Trans, int64_t, int64_t, const T*, const T*, T,  \
-                                T*);                                                                      \
+#define RMOE_INSTANTIATE(T)                                                                                 \
+  template class PackedMatrix<T>;                                                                           \
+  template void gemm_serial<T>(Trans, int64_t, const T*, int64_t, const PackedMatrix<T>&, const Window&, T, \
+                               T*, int64_t);                                                                \
+  template void gemm_serial<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*,        \
+                               int64_t, T, T*, int64_t);                                                    \
+  template void gemm<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*, int64_t, T,   \
+                        T*, int64_t);                                                                       \
+  template void gemm_batched<T>(int64_t, Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t,        \
+                                int64_t, const T*, int64_t, int64_t, T, T*, int64_t, int64_t);              \
+  template void gemm_grouped<T>(int64_t, const int32_t*, Trans, int64_t, int64_t, const T*, const T*, T,    \
+                                T*);                                                                        \
   template void gemm_grouped_reduce<T>(int64_t, const int32_t*, int64_t, int64_t, const T*, const T*, T, T*);
 
 RMOE_INSTANTIATE(float)

@@ -96,8 +96,8 @@ int64_t next_panel(int64_t n, int64_t column) {
 }
 
 template <class T>
-void pack(T* packed, bool transposed, int64_t k, int64_t n, const T* b, int64_t ldb, int64_t begin,
-          int64_t end) {
+void pack(T* packed, bool transposed, int64_t k, int64_t n, const T* b, int64_t ldb, int64_t columns,
+          int64_t begin, int64_t end) {
   constexpr int64_t L = kLanes<T>;
   const int64_t padded_n = vectors<T>(n) * L;
   for (int64_t k0 = 0; k0 < k; k0 += kDepth) {
@@ -108,9 +108,9 @@ void pack(T* packed, bool transposed, int64_t k, int64_t n, const T* b, int64_t 
       for (int64_t column = j; column < next; column += L) {
         T* to = panel + column - j;
         if (transposed)
-          pack_transposed(to, next - j, b + column * ldb + k0, ldb, depth, n - column);
+          pack_transposed(to, next - j, b + column * ldb + k0, ldb, depth, columns - column);
         else
-          pack_straight(to, next - j, b + k0 * ldb + column, ldb, depth, n - column);
+          pack_straight(to, next - j, b + k0 * ldb + column, ldb, depth, columns - column);
       }
     }
   }
@@ -202,25 +202,31 @@ TileFunction<T> tile_function(bool transposed, int64_t rows, int64_t width) {
                     : tile_function<T, false>(rows, width, sizes);
 }
 
+/// A part of the sum: rows [from, to) of B, which lie in one packed block.
+struct Depth {
+  int64_t from, to;
+};
+
 /// All rows by the panels [first, last) of one block of k.
 template <class T>
-void multiply_block(const Product<T>& p, int64_t first, int64_t last, int64_t k0, int64_t depth) {
-  const int64_t padded_n = vectors<T>(p.packed_n) * kLanes<T>;
-  const int64_t tiles = (p.m + kTileRows - 1) / kTileRows;
+void multiply_block(const Product<T>& p, int64_t first, int64_t last, Depth k) {
+  const int64_t block = k.from / kDepth * kDepth, block_depth = least(kDepth, p.packed_k - block);
+  const T* packed = p.packed + block * vectors<T>(p.packed_n) * kLanes<T>;
+  const int64_t tiles = (p.m + kTileRows - 1) / kTileRows, at = k.from - p.first;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t row = row_of_tile(p.m, tiles, t), rows = row_of_tile(p.m, tiles, t + 1) - row;
-    Tile<T> tile{{}, p.lda, nullptr, p.ldc, 0, k0 == 0 ? p.beta : T(1), nullptr};
+    Tile<T> tile{{}, p.lda, nullptr, p.ldc, 0, at == 0 ? p.beta : T(1), nullptr};
     if (p.transposed)
-      tile.a[0] = p.a + k0 * p.lda + row;
+      tile.a[0] = p.a + at * p.lda + row;
     else
-      for (int64_t r = 0; r < rows; ++r) tile.a[r] = p.a + (p.rows ? p.rows[row + r] : row + r) * p.lda + k0;
+      for (int64_t r = 0; r < rows; ++r) tile.a[r] = p.a + (p.rows ? p.rows[row + r] : row + r) * p.lda + at;
     for (int64_t j = first, next; j < last; j = next) {
       next = next_panel<T>(p.packed_n, j);
-      tile.c = p.c + row * p.ldc + j;
+      tile.c = p.c + row * p.ldc + j - p.begin;
       tile.columns = p.end - j;
-      tile.bias = k0 == 0 && p.bias ? p.bias + j : nullptr;
-      const T* panel = p.packed + k0 * padded_n + j * depth;
-      tile_function<T>(p.transposed, rows, (next - j) / kLanes<T>)(depth, panel, tile);
+      tile.bias = at == 0 && p.bias ? p.bias + j - p.begin : nullptr;
+      const T* panel = packed + j * block_depth + (k.from - block) * (next - j);
+      tile_function<T>(p.transposed, rows, (next - j) / kLanes<T>)(k.to - k.from, panel, tile);
     }
   }
 }
@@ -228,14 +234,15 @@ void multiply_block(const Product<T>& p, int64_t first, int64_t last, int64_t k0
 template <class T>
 void multiply(const Product<T>& p) {
   constexpr int64_t kCached = 96 * 1024;  // numbers of B that stay in the second-level cache
-  for (int64_t k0 = 0; k0 == 0 || k0 < p.k; k0 += kDepth) {
-    const int64_t depth = least(kDepth, p.k - k0);
+  Depth k{p.first, p.first};
+  do {
+    k = {k.to, least((k.to / kDepth + 1) * kDepth, p.first + p.k)};
     for (int64_t first = p.begin, last = first; first < p.end; first = last) {
-      while (last < p.end && (last == first || (last - first) * depth < kCached))
+      while (last < p.end && (last == first || (last - first) * (k.to - k.from) < kCached))
         last = next_panel<T>(p.packed_n, last);
-      multiply_block(p, first, last, k0, depth);
+      multiply_block(p, first, last, k);
     }
-  }
+  } while (k.to < p.first + p.k);
 }
 
 template <class T>

@@ -33,7 +33,9 @@ nlohmann::ordered_json to_json(const Account& a) {
             {"frozen", p.total - p.trainable},
             {"embedding", p.embedding},
             {"router", p.router},
-            {"active", p.active}}},
+            {"active", p.active},
+            {"non_embedding", p.non_embedding},
+            {"active_non_embedding", p.active_non_embedding}}},
           {"flops_per_token", a.flops_per_token},
           {"memory_bytes",
            {{"parameters", a.parameter_bytes},
@@ -50,6 +52,7 @@ void print(const Config& config, const Account& a) {
   fmt::print("parameters     {:>14}   ({} trainable)\n", p.total, p.trainable);
   fmt::print("  embedding    {:>14}\n  router       {:>14}\n  active/token {:>14}\n", p.embedding, p.router,
              p.active);
+  fmt::print("  without embedding and head {}, of them active {}\n", p.non_embedding, p.active_non_embedding);
   fmt::print("FLOPs/token    {:>14.4g}   (forward and backward, products only)\n", a.flops_per_token);
   const auto mib = [](int64_t bytes) { return double(bytes) / (1 << 20); };
   fmt::print("memory of a step with {} streams of {} tokens in {} micro-batch(es):\n", config.train.batch,

@@ -5,6 +5,7 @@
 #include "train/sample.hpp"
 #include "train/signals.hpp"
 
+#include <chrono>
 #include <fmt/core.h>
 
 namespace rmoe {
@@ -24,13 +25,20 @@ int run_sample(const Options& o) {
   const std::vector<int32_t> prompt = opened.tokenizer->encode(text);
   if (!o.alpaca) fmt::print("{}", o.prompt);
   watch_stop_signals();
+  const auto start = std::chrono::steady_clock::now();
+  int64_t tokens = 0;
   sample(*opened.model, prompt, o.sample, [&](int32_t token) {
     if (o.alpaca && token == opened.tokenizer->eos()) return false;
     fmt::print("{}", opened.tokenizer->piece(token));
     std::fflush(stdout);
+    ++tokens;
     return !stop_requested();
   });
   fmt::print("\n");
+  std::fflush(stdout);
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  fmt::print(stderr, "{} tokens, {:.1f} tokens/s with the reading of the prompt\n", tokens,
+             double(tokens) / taken.count());
   return stop_requested() ? kInterrupted : 0;
 }
 
@@ -44,10 +52,14 @@ void add_sample(CLI::App& app, Action& run) {
   command->add_flag("--alpaca", o->alpaca,
                     "the prompt is an instruction for a model that `sft` has taught; its answer is printed");
   command->add_option("--tokens", o->sample.tokens, "tokens to generate")->check(CLI::NonNegativeNumber);
-  command->add_option("--temperature", o->sample.temperature, "0 takes the likeliest token")
+  command->add_option("--temperature", o->sample.choice.temperature, "0 takes the likeliest token")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--top-k", o->sample.top_k, "draw from the K likeliest tokens; 0: all")
+  command->add_option("--top-k", o->sample.choice.top_k, "draw from the K likeliest tokens; 0: all")
       ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--top-p", o->sample.choice.top_p,
+                   "draw from the fewest tokens that together are so likely")
+      ->check(CLI::Range(0.0, 1.0));
   command->add_option("--seed", o->sample.seed, "of the draws");
   o->machine.add_to(*command);
   command->callback([o, &run] { run = [o] { return run_sample(*o); }; });

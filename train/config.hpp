@@ -52,6 +52,7 @@ struct OptimizerConfig {
   double beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 0;
+  std::string decay = "matrices";
   double clip = 0;
   int64_t warmup = 4000;
   double warmup_ratio = 0;
@@ -66,6 +67,9 @@ struct OptimizerConfig {
     field("beta2", beta2, "decay of its square's mean");
     field("eps", eps, "added to the square root");
     field("weight_decay", weight_decay, "decoupled weight decay (adamw)");
+    field("decay", decay,
+          "what decays: \"matrices\" (two dimensions and more, embedding and head too; no norms, no biases) "
+          "or \"all\"");
     field("clip", clip, "largest global norm of the gradient; 0 does not clip");
     field("warmup", warmup, "steps of linear warm-up");
     field("warmup_ratio", warmup_ratio,

@@ -132,6 +132,32 @@ TEST_CASE("config: impossible values and combinations are refused") {
       "--set model.hidden=9: model.hidden: llama's rotary embedding wants an even head size, got 9 / 3 = 3");
 }
 
+TEST_CASE("config: kv heads are llama's and divide its heads") {
+  CHECK(refused("model.kv_heads=2") ==
+        "--set model.kv_heads=2: model.kv_heads: wants model.kind = \"llama\", got \"lm\"");
+  const auto llama = [](const std::string& kv) {
+    return problems_of("[model]\nkind = \"llama\"\n", {"model.kv_heads=" + kv});
+  };
+  CHECK(llama("4") == "");
+  CHECK(llama("3") == "--set model.kv_heads=3: model.kv_heads: wanted a divisor of model.heads = 8, got 3");
+}
+
+TEST_CASE("config: what only llama has is refused in lm, and dense layers leave experts behind them") {
+  for (const char* option : {"dense_layers=1", "dense_hidden=1", "shared_hidden=1", "tied_head=true"}) {
+    const std::string key = std::string("model.") + option;
+    CHECK(refused(key) == concat("--set ", key, ": ", key.substr(0, key.find('=')),
+                                 ": wants model.kind = \"llama\", got \"lm\""));
+    CHECK(problems_of("[model]\nkind = \"llama\"\n", {key}) == "");
+  }
+  CHECK(problems_of("[model]\nkind = \"llama\"\n", {"model.dense_layers=8"}) ==
+        "--set model.dense_layers=8: model.dense_layers: wanted fewer than model.layers = 8, got 8; "
+        "router.name = "
+        "\"dense\" has no experts at all");
+  CHECK(refused("router.balance_layers=all") ==
+        "--set router.balance_layers=all: router.balance_layers: wanted one of \"each\", \"joint\", got "
+        "\"all\"");
+}
+
 TEST_CASE("config: a missing file is named") {
   CHECK(error_of([] { load_config("no/such.toml"); }) ==
         "cannot read no/such.toml: No such file or directory");

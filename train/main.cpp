@@ -30,7 +30,9 @@ int main(int argc, char** argv) {
   rmoe::add_eval(app, run);
   rmoe::add_sample(app, run);
   rmoe::add_info(app, run);
+  rmoe::add_serve(app, run);
   rmoe::add_data(app, run);
+  rmoe::add_tokenizer(app, run);
   rmoe::add_trace(app, run);
   rmoe::add_reproduce(app, run);
   rmoe::add_analyze(app, run);

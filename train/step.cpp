@@ -62,6 +62,7 @@ std::vector<Part> cut(const TrainState& state, const TrainConfig& train, const B
   std::vector<Part> parts;
   for (int64_t first = 0; first < train.batch; first += B) {
     const Context context{.training = true,
+                          .limit_experts = true,
                           .keep_outputs = false,
                           .seed = uint64_t(train.seed),
                           .step = state.step,
@@ -95,12 +96,14 @@ Tensors shares_of_batch(const Model& model, const std::vector<Part>& parts) {
     const ModelOutput output = part.forward(model);
     for (size_t i = 0; i < experts.size(); ++i) {
       const Tensor& chosen = output.layers[i].routing.experts;  // [tokens of the part, K]
+      if (!chosen) continue;                                    // a dense layer
       if (!experts[i]) experts[i] = empty_like(chosen, {N, chosen.dim(1)});
       copy(experts[i].rows(first, chosen.dim(0)), chosen);
     }
     first += part.inputs.numel();
   }
-  for (const Tensor& chosen : experts) shares.push_back(expert_share(chosen, model.config().experts));
+  for (const Tensor& chosen : experts)
+    shares.push_back(chosen ? expert_share(chosen, model.config().experts) : Tensor());
   return shares;
 }
 
@@ -129,11 +132,13 @@ Memory run_batch(const TrainState& state, const Config& config, const Batch& bat
                  share_of_part = double(part.inputs.numel()) / double(result.tokens);
     result.loss += l.loss.value().item() * share_of_loss;
     if (l.balance) result.balance += l.balance.value().item() * share_of_part;
+    if (l.z) result.z_loss += l.z.value().item() * share_of_part;
     const Var loss = scale(l.loss, share_of_loss);
     backward(l.router ? add(loss, scale(l.router, share_of_part)) : loss);
   }
   result.load = summary.load();
   result.entropy = summary.entropy();
+  result.drop_ratio = summary.drop_ratio();
   result.flops = flops_counted() - flops_before;
   return next.take();
 }

@@ -10,10 +10,12 @@ namespace rmoe {
 
 struct StepResult {
   double loss = 0;               // nats per counted token, mean over the batch
-  double balance = 0;            // load-balance loss, summed over layers
+  double balance = 0;            // load-balance loss
+  double z_loss = 0;             // router z-loss, summed over layers; 0 if its weight is
   double grad_norm = 0;          // global L2 norm before clipping
   double load = 0;               // busiest expert's tokens over the mean, the worst layer
   double entropy = 0;            // of the gate's softmax in nats, mean over tokens and layers
+  double drop_ratio = 0;         // assignments dropped over all assignments, of all layers
   int64_t tokens = 0;            // that the model read: padding behind the last counted target is left out
   double flops = 0;              // forward and backward, as the ops counted them
   std::vector<Metric> analysis;  // every train.analyze_every steps

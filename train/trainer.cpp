@@ -136,6 +136,8 @@ void Run::log(const StepResult& r, double seconds) {
   const double tokens_per_s = double(r.tokens) / seconds;
   const double lr = learning_rate(config_.optimizer, state_.step, train.steps);
   const double peak_share = r.flops / seconds / peak_;
+  const RouterConfig& router = config_.router;
+  const auto drop_ratio = router.capacity_factor > 0 ? std::optional(r.drop_ratio) : std::nullopt;
   progress_.step({.step = state_.step,
                   .steps = train.steps,
                   .loss = r.loss,
@@ -147,18 +149,17 @@ void Run::log(const StepResult& r, double seconds) {
                   .memory_bytes = memory::stats(Device::cpu).reserved,
                   .expert_load = r.load,
                   .router_entropy = r.entropy,
+                  .drop_ratio = drop_ratio,
                   .remaining_s = remaining_seconds()});
   if (!r.analysis.empty()) write("analysis/", r.analysis);
   if (state_.step % train.log_every != 0 && state_.step != train.steps) return;
-  write("train/", {{"loss", r.loss},
-                   {"bpc", Evaluation{r.loss}.bpc()},
-                   {"lr", lr},
-                   {"grad_norm", r.grad_norm},
-                   {"tokens_per_s", tokens_per_s},
-                   {"balance_loss", r.balance},
-                   {"expert_load", r.load},
-                   {"router_entropy", r.entropy},
-                   {"peak_share", peak_share}});
+  std::vector<Metric> metrics{
+      {"loss", r.loss},           {"bpc", Evaluation{r.loss}.bpc()}, {"lr", lr},
+      {"grad_norm", r.grad_norm}, {"tokens_per_s", tokens_per_s},    {"balance_loss", r.balance},
+      {"expert_load", r.load},    {"router_entropy", r.entropy},     {"peak_share", peak_share}};
+  if (drop_ratio) metrics.push_back({"drop_ratio", *drop_ratio});
+  if (router.z_loss_weight != 0) metrics.push_back({"z_loss", r.z_loss});
+  write("train/", metrics);
 }
 
 /// One line of metrics.jsonl, and the same numbers for TensorBoard, where each layer has a tag of its own.

@@ -4,8 +4,13 @@
 
 namespace rmoe::cpu {
 
+/// M assignments. Those to expert -1 are dropped: their slot is -1.
 void sort_by_expert(int32_t* offsets, int32_t* assignment, int32_t* slot, const int32_t* experts, int64_t M,
                     int64_t E);
+/// kept_i = experts_i, or -1 where the expert prefers `capacity` others.
+template <class T>
+void limit_experts(int32_t* kept, const int32_t* experts, const T* probs, int64_t N, int64_t K, int64_t E,
+                   int64_t capacity);
 
 template <class T>
 void expert_dispatch_fwd(T* y, const T* x, const int32_t* assignment, int64_t M, int64_t K, int64_t C);
