@@ -16,4 +16,10 @@ TEST_CASE("peak: is quick and plausible") {
   CHECK(seconds < 5);                   // 0.05 on a machine that has nothing else to do
 }
 
+TEST_CASE("peak: bandwidth is plausible") {
+  const double bandwidth = measure_bandwidth();
+  CHECK(bandwidth > 1e8);
+  CHECK(bandwidth < 1e13);
+}
+
 }  // namespace rmoe::test

@@ -30,10 +30,14 @@ struct Trained {
   Tensors parameters;
 };
 
+std::unique_ptr<Stream> stream_over(const std::vector<int32_t>& text, const Config& config) {
+  return std::make_unique<BatchStream>(text, config.train.batch, config.train.block, 1);
+}
+
 Trained four_steps(const Config& config) {
   std::vector<int32_t> text;
   for (int64_t i = 0; i < 200; ++i) text.push_back(int32_t((i * i + i / 7) % config.model.vocab));
-  TrainState state(config, std::make_unique<BatchStream>(text, config.train.batch, config.train.block, 1));
+  TrainState state(config, stream_over(text, config));
   Trained trained;
   for (int i = 0; i < 4; ++i) trained.steps.push_back(train_step(state, config));
   for (const Parameter& p : state.model.parameters()) trained.parameters.push_back(p.var.value());
@@ -42,8 +46,7 @@ Trained four_steps(const Config& config) {
 
 /// Of four streams one counts everything, one half, one a single target and one none.
 Trained one_masked_step(const Config& config) {
-  const std::vector<int32_t> text(200);
-  TrainState state(config, text);
+  TrainState state(config, stream_over(std::vector<int32_t>(200), config));
   std::vector<int32_t> inputs, targets;
   for (int32_t i = 0; i < 24; ++i) {
     const int32_t stream = i / 6, t = i % 6;

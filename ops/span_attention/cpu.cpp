@@ -1,4 +1,3 @@
-#include "engine/gemm.hpp"
 #include "engine/random_bits.hpp"
 #include "ops/attention_rows.hpp"
 #include "ops/span_attention/kernels.hpp"
@@ -7,9 +6,6 @@ namespace rmoe::cpu {
 namespace {
 
 constexpr auto kNo = Trans::no, kYes = Trans::yes;
-constexpr int64_t kAligned = 16;  // columns of a product: whole vectors of any kind
-
-int64_t whole(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 template <class T>
 struct Inputs {
@@ -83,19 +79,6 @@ struct PackedSlots {
       : of_queries(n.D, whole(n.L, kWindow)), of_scores(backward ? n.L : 0, whole(n.D, kAligned)) {
     of_queries.pack(kNo, key_pe, n.L, n.L);
     if (backward) of_scores.pack(kYes, key_pe, n.L, n.D);
-  }
-  PackedMatrix<T> of_queries, of_scores;
-};
-
-/// Rows [count, D] of one head, packed both ways: against queries [D, count], against scores [count, D].
-template <class T>
-struct PackedKeys {
-  PackedKeys(int64_t count, int64_t D, bool queries, bool scores)
-      : of_queries(queries ? D : 0, whole(count, kWindow)),
-        of_scores(scores ? count : 0, whole(D, kAligned)) {}
-  void pack(const T* x, int64_t stride, int64_t count, int64_t D) const {
-    if (of_queries.k() > 0) of_queries.pack(kYes, x, stride, count);
-    if (of_scores.k() > 0) of_scores.pack(kNo, x, stride, D);
   }
   PackedMatrix<T> of_queries, of_scores;
 };
