@@ -87,10 +87,11 @@ TEST_CASE("tokenizer.json: what begins and ends a text is noted, or goes by cust
   CHECK(model.bos == 4);
   CHECK(model.eos == 4);
   CHECK(model.pad == 3);
-  const BpeModel again = read_tokenizer_json(note_special_tokens(noted, {.eos = "<x>"}));
+  const BpeModel again =
+      read_tokenizer_json(note_special_tokens(noted, {.bos = {}, .eos = "<x>", .pad = {}}));
   CHECK_FALSE(again.bos);
   CHECK(again.eos == 4);
-  CHECK(error_of([&] { note_special_tokens(noted, {.eos = "<y>"}); }) ==
+  CHECK(error_of([&] { note_special_tokens(noted, {.bos = {}, .eos = "<y>", .pad = {}}); }) ==
         "tokenizer: eos_token is \"<y>\", which is no added token of tokenizer.json");
 }
 
