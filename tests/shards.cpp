@@ -193,6 +193,9 @@ TEST_CASE("shards: mistakes are one line and the right exit code") {
   CHECK(error(with_path("a:1, c:1"), 1) ==
         "rmoe: data: c has another tokenizer than a: a mixture needs one for all\n");
   CHECK(error(with_path("c"), 1).starts_with("rmoe: data: c has no validation tokens: "));
+  CHECK(error(train_toy("early", {"--set", "data.path=a", "--set", "train.eval_streams=900"}), 1)
+            .starts_with("rmoe: data: 900 streams with a block of 16 "));
+  CHECK(metric(folder / "early", "loss").empty());
   fs::resize_file(folder / "a/train-00000.bin", 2000);
   CHECK(error(with_path("a"), 1).find("a/train-00000.bin is cut off: 2000 bytes, wanted ") !=
         std::string::npos);

@@ -11,7 +11,7 @@ int32_t likeliest(std::span<const float> logits) {
   return int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-int32_t choose(std::span<const float> logits, const ChoiceOptions& options, double u) {
+int32_t choose_token(std::span<const float> logits, const ChoiceOptions& options, double u) {
   if (options.temperature == 0) return likeliest(logits);
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);

@@ -17,6 +17,6 @@ int32_t likeliest(std::span<const float> logits);
 
 /// Draws from softmax(logits / temperature), cut to top_k and then to top_p; u is uniform in [0, 1). The
 /// logits must be finite.
-int32_t choose(std::span<const float> logits, const ChoiceOptions& options, double u);
+int32_t choose_token(std::span<const float> logits, const ChoiceOptions& options, double u);
 
 }  // namespace rmoe

@@ -136,7 +136,7 @@ TEST_CASE("prepare: killed before an operation on the disk, twice, it goes on to
   files::set_observer({});
   const auto whole = contents(options.out);
   CHECK(whole.size() == 7);                           // 3 + 1 + 1 shards, tokenizer, manifest
-  for (int stop = 0; stop < operations; stop += 3) {  // each waits for the disk often enough
+  for (int stop = 0; stop < operations; stop += 5) {  // each waits for the disk often enough
     CAPTURE(stop);
     options.out = folder / concat("cut", stop);
     for (const int first : {stop, stop / 2 + 3}) {
@@ -226,6 +226,10 @@ TEST_CASE("prepare: what cannot be is refused in one line") {
   few.inputs = {folder.write("zero.txt", std::string("a\0b", 3))};
   few.out = folder / "zero";
   CHECK(error(few) == "data: " + few.inputs[0] + " at byte 0: not text: a byte is 0");
+  prepare(few = options_for(folder, "twice"), byte_tokenizer(), [&](const PrepareProgress&) {
+    CHECK(error(few) == "data: " + few.out.string() + " is being written by another rmoe data prepare");
+    return true;
+  });
   few.out = folder / "one.txt";
   CHECK(error(few).starts_with("cannot make the folder"));
 }

@@ -48,6 +48,7 @@ bool Connection::wait_for(short events, Clock::time_point until) const {
 
 bool Connection::wait_for_request() {
   holding_ = true;
+  answered_ = false;
   if (begin_ == end_) {
     idle_ = true;
     const bool comes = wait_for(POLLIN, Clock::now() + span_of(limits_.idle_seconds));
@@ -89,6 +90,7 @@ ssize_t Connection::read(char* out, size_t size) {
 /// The head waits for the body, so that both leave in one packet; then every piece goes out as it comes.
 ssize_t Connection::write(const char* data, size_t size) {
   held_.append(data, size);
+  answered_ = true;
   if (std::exchange(holding_, false)) return ssize_t(size);
   return flush() ? ssize_t(size) : -1;
 }

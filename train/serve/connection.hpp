@@ -34,6 +34,8 @@ class Connection final : public httplib::Stream {
   bool closing() const { return closing_ || timed_out_ || too_large_; }
   bool timed_out() const { return timed_out_; }
   bool too_large() const { return too_large_; }
+  /// Something was written since the request began.
+  bool answered() const { return answered_; }
   /// The client has hung up, or sends nothing more.
   bool peer_gone() const;
 
@@ -65,7 +67,7 @@ class Connection final : public httplib::Stream {
   bool holding_ = true;         // a head, until its body comes
   size_t unread_ = 0;           // bytes that may still come
   Clock::time_point deadline_;  // for them
-  bool closing_ = false, timed_out_ = false, too_large_ = false, broken_ = false;
+  bool closing_ = false, timed_out_ = false, too_large_ = false, broken_ = false, answered_ = false;
   std::atomic<bool> idle_ = false;
 };
 

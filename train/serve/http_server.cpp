@@ -64,7 +64,11 @@ HttpServer::HttpServer(const HttpLimits& limits, const std::string& api_key)
   set_expect_100_continue_handler([this](const httplib::Request& request, httplib::Response& response) {
     return admit(request, response) ? 100 : response.status;
   });
-  set_error_handler([this](const httplib::Request&, httplib::Response& response) { explain(response); });
+  set_error_handler([this](const httplib::Request&, httplib::Response& response) {
+    if (!response.body.empty()) return;
+    Connection::current().close_soon();
+    refuse(response, bad_head(response.status));
+  });
   set_post_routing_handler([this](const httplib::Request&, httplib::Response& response) {
     if (!stopping_ && !Connection::current().closing()) return;
     response.headers.erase("Keep-Alive");
@@ -99,7 +103,7 @@ bool HttpServer::admit(const httplib::Request& request, httplib::Response& respo
   } catch (const RequestError& e) {
     refuse(response, e);
     if (e.status == 405) response.set_header("Allow", methods_.at(request.path));
-    if (has_body(request)) Connection::current().close_soon();
+    if (request.method != "GET" || has_body(request)) Connection::current().close_soon();
     return false;
   }
 }
@@ -162,19 +166,26 @@ std::string HttpServer::read_body(const httplib::ContentReader& reader) const {
   throw RequestError(400, "the body is not what its head says");
 }
 
-/// What httplib itself refuses has no body yet.
-void HttpServer::explain(httplib::Response& response) const {
-  if (!response.body.empty()) return;
-  Connection& connection = Connection::current();
-  connection.close_soon();
-  if (connection.too_large()) {
-    refuse(response, RequestError(431, concat("the head has more than ", limits_.head_bytes, " bytes")));
-  } else if (connection.timed_out()) {
-    refuse(response,
-           RequestError(408, concat("the head did not arrive within ", limits_.read_seconds, " s")));
-  } else {
-    refuse(response, RequestError(response.status, "this is not a request HTTP/1.1 knows"));
-  }
+/// Why a head could not be read; `otherwise` is the status that httplib found for it.
+RequestError HttpServer::bad_head(int otherwise) const {
+  const Connection& connection = Connection::current();
+  if (connection.too_large())
+    return RequestError(431, concat("the head has more than ", limits_.head_bytes, " bytes"));
+  if (connection.timed_out())
+    return RequestError(408, concat("the head did not arrive within ", limits_.read_seconds, " s"));
+  return RequestError(otherwise, "this is not a request of HTTP/1.1");
+}
+
+/// httplib hangs up on a request whose first line does not come: who was slow or long-winded should learn it.
+void HttpServer::last_word(Connection& connection) const {
+  if (connection.answered() || !(connection.too_large() || connection.timed_out())) return;
+  const RequestError error = bad_head(400);
+  const std::string body = error.body();
+  const char* const reason = error.status == 408 ? "Request Timeout" : "Request Header Fields Too Large";
+  const std::string answer =
+      concat("HTTP/1.1 ", error.status, " ", reason, "\r\nConnection: close\r\nContent-Type: ", kJson,
+             "\r\nContent-Length: ", body.size(), "\r\n\r\n", body);
+  connection.write(answer.data(), answer.size());
 }
 
 int HttpServer::start(const std::string& host, int port) {
@@ -230,7 +241,8 @@ void HttpServer::converse(int socket, Worker& worker) {
   try {
     bool closed = false;
     while (!stopping_ && !closed && !connection.closing() && connection.wait_for_request())
-      closed = !process_request(connection, false, closed, begin_body) || !connection.flush() || closed;
+      if (!process_request(connection, false, closed, begin_body) || !connection.flush()) break;
+    last_word(connection);
   } catch (const std::exception& e) {
     fmt::print(stderr, "rmoe serve: {}\n", e.what());
   }

@@ -51,7 +51,8 @@ class HttpServer final : httplib::Server {
   void check(const httplib::Request& request) const;
   void check_body(const httplib::Request& request) const;
   std::string read_body(const httplib::ContentReader& reader) const;
-  void explain(httplib::Response& response) const;
+  RequestError bad_head(int otherwise) const;
+  void last_word(Connection& connection) const;
 
   const HttpLimits limits_;
   const std::string key_sum_;                   // sha256 of the key, or empty
