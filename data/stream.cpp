@@ -40,6 +40,25 @@ void read_row(const Tokens& tokens, int64_t begin, int64_t row, const Batch& bat
 BatchStream::BatchStream(Tokens tokens, int64_t B, int64_t T, uint64_t seed)
     : tokens_(std::move(tokens)), B_(B), T_(T), S_(stream_length(tokens_, B, T)), seed_(seed) {}
 
+Batch part_of(const Batch& batch, int64_t first, int64_t count) {
+  constexpr int64_t kWidth = 16;
+  const Batch part{batch.inputs.rows(first, count), batch.targets.rows(first, count), batch.restart};
+  const int64_t T = batch.targets.dim(1);
+  const std::span<const int32_t> targets = part.targets.span<int32_t>();
+  int64_t used = 1;
+  for (int64_t row = 0; row < count; ++row)
+    for (int64_t t = T; t > used; --t)
+      if (targets[size_t(row * T + t - 1)] >= 0) used = t;
+  used = std::min(T, (used + kWidth - 1) / kWidth * kWidth);
+  if (used == T) return part;
+  Batch narrow = empty_batch(count, used, batch.restart);
+  for (int64_t row = 0; row < count; ++row) {
+    copy(narrow.inputs.rows(row, 1).reshape({used}), part.inputs.rows(row, 1).reshape({T}).rows(0, used));
+    copy(narrow.targets.rows(row, 1).reshape({used}), part.targets.rows(row, 1).reshape({T}).rows(0, used));
+  }
+  return narrow;
+}
+
 int64_t cursor_number(const nlohmann::json& cursor, const char* name) {
   const bool there = cursor.is_object() && cursor.contains(name) && cursor[name].is_number_integer();
   RMOE_CHECK(there && cursor[name] >= 0, "data: a cursor ", cursor.dump(), " without a count \"", name,

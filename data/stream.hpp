@@ -18,6 +18,10 @@ struct Batch {
 Batch empty_batch(int64_t B, int64_t T, bool restart);
 /// Row `row` of the batch becomes tokens [begin, begin + T) and the token after each.
 void read_row(const Tokens& tokens, int64_t begin, int64_t row, const Batch& batch);
+/// Rows [first, first + count) of a batch without their padding: behind the last column in which a target
+/// counts (is not -1) a model has nothing to learn. Widths are multiples of 16, so that not every batch asks
+/// for memory of a size of its own.
+Batch part_of(const Batch& batch, int64_t first, int64_t count);
 /// A member of a cursor that is a whole number and not negative, or else an error.
 int64_t cursor_number(const nlohmann::json& cursor, const char* name);
 

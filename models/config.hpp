@@ -72,6 +72,11 @@ struct RouterConfig {
   std::string balance_layers = "each";
   double z_loss_weight = 0;
   double capacity_factor = 0;
+  std::string freeze = "";
+
+  /// "router": the layers' own parameters (projector and head) keep their values; "recurrent": the cell that
+  /// they share.
+  bool freezes(const std::string& part) const { return (freeze + ",").find(part + ",") != freeze.npos; }
 
   template <class Visitor>
   void fields(Visitor& field) {
@@ -93,6 +98,10 @@ struct RouterConfig {
           "in training an expert takes at most ceil(capacity_factor * N * K / E) of a micro-batch's "
           "assignments and "
           "drops those of the lowest scores; 0: none is dropped");
+    field("freeze", freeze,
+          "parameters that keep their values: \"router\" (projector and head of every layer), \"recurrent\" "
+          "(the "
+          "cell that all layers share), \"router,recurrent\", or \"\" for none");
   }
 };
 

@@ -119,7 +119,7 @@ void add_eval(CLI::App& app, Action& run) {
       command->add_option("--tasks", o->tasks, "zero-shot tasks as lm-evaluation-harness has them: " + known);
   command->add_option("--tasks-dir", o->task.folder, "where their files are (train/tasks/README.md)")
       ->needs(tasks);
-  command->add_option("--limit", o->task.limit, "only the first N documents of each task")
+  command->add_option("--limit", o->task.limit, "only the first N questions of each task")
       ->needs(tasks)
       ->check(CLI::PositiveNumber);
   command

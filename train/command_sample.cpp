@@ -1,3 +1,4 @@
+#include "data/sft/alpaca.hpp"
 #include "train/checkpointed_model.hpp"
 #include "train/command_options.hpp"
 #include "train/commands.hpp"
@@ -12,6 +13,7 @@ namespace {
 
 struct Options {
   std::string path, prompt;
+  bool alpaca = false;
   SampleOptions sample;
   MachineOptions machine;
 };
@@ -19,12 +21,14 @@ struct Options {
 int run_sample(const Options& o) {
   o.machine.apply();
   const CheckpointedModel opened = open_checkpoint(o.path);
-  const std::vector<int32_t> prompt = opened.tokenizer->encode(o.prompt);
-  fmt::print("{}", o.prompt);
+  const std::string text = o.alpaca ? Instruction{o.prompt, "", ""}.prompt() : o.prompt;
+  const std::vector<int32_t> prompt = opened.tokenizer->encode(text);
+  if (!o.alpaca) fmt::print("{}", o.prompt);
   watch_stop_signals();
   const auto start = std::chrono::steady_clock::now();
   int64_t tokens = 0;
   sample(*opened.model, prompt, o.sample, [&](int32_t token) {
+    if (o.alpaca && token == opened.tokenizer->eos()) return false;
     fmt::print("{}", opened.tokenizer->piece(token));
     std::fflush(stdout);
     ++tokens;
@@ -45,6 +49,8 @@ void add_sample(CLI::App& app, Action& run) {
   CLI::App* command = app.add_subcommand("sample", "Generate text from a trained model");
   command->add_option("RUN", o->path, "run folder or checkpoint")->required();
   command->add_option("--prompt", o->prompt, "text to continue")->required();
+  command->add_flag("--alpaca", o->alpaca,
+                    "the prompt is an instruction for a model that `sft` has taught; its answer is printed");
   command->add_option("--tokens", o->sample.tokens, "tokens to generate")->check(CLI::NonNegativeNumber);
   command->add_option("--temperature", o->sample.choice.temperature, "0 takes the likeliest token")
       ->check(CLI::NonNegativeNumber);

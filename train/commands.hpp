@@ -12,6 +12,7 @@ using Action = std::function<int()>;
 inline constexpr int kInterrupted = 130;
 
 void add_train(CLI::App& app, Action& run);
+void add_sft(CLI::App& app, Action& run);
 void add_eval(CLI::App& app, Action& run);
 void add_sample(CLI::App& app, Action& run);
 void add_info(CLI::App& app, Action& run);

@@ -168,8 +168,8 @@ void Reader::unknown_key(const std::string& section, const std::string& name, co
 }  // namespace
 
 Config parse_config(std::string_view text, const std::string& origin,
-                    const std::vector<std::string>& overrides) {
-  Config config;
+                    const std::vector<std::string>& overrides, const Config& base) {
+  Config config = base;
   std::vector<Field> fields = fields_of(config);
   std::vector<std::string> problems;
   Reader reader(fields, problems);
@@ -186,8 +186,9 @@ Config parse_config(std::string_view text, const std::string& origin,
   throw UsageError(all);
 }
 
-Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
-  return parse_config(files::read(path), path.string(), overrides);
+Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides,
+                   const Config& base) {
+  return parse_config(files::read(path), path.string(), overrides, base);
 }
 
 }  // namespace rmoe

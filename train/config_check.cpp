@@ -68,15 +68,16 @@ void check_ranges(Checker& check) {
           "train.micro_batches", "train.eval_blocks", "train.eval_streams", "train.log_every", "train.keep"});
   check.at_least(0, {"model.kv_heads", "model.dense_layers", "model.dense_hidden", "model.shared_hidden",
                      "model.vocab", "train.seed", "train.eval_every", "train.analyze_every",
-                     "train.checkpoint_every", "optimizer.warmup"});
-  check.numbers(
-      "a number in [0, 1)", [](double x) { return x >= 0 && x < 1; },
-      {"model.dropout", "data.valid_share", "data.test_share", "optimizer.beta1", "optimizer.beta2"});
+                     "train.checkpoint_every", "optimizer.warmup", "sft.valid"});
+  check.numbers("a number in [0, 1)", [](double x) { return x >= 0 && x < 1; },
+                {"model.dropout", "data.valid_share", "data.test_share", "optimizer.beta1", "optimizer.beta2",
+                 "optimizer.warmup_ratio"});
   check.numbers("a number above 0", [](double x) { return x > 0; },
                 {"model.init_std", "model.norm_eps", "model.rope_theta", "optimizer.lr", "optimizer.eps"});
   check.numbers("a number of at least 0", [](double x) { return x >= 0; },
                 {"model.moe_weight", "model.shared_weight", "router.balance_weight", "router.z_loss_weight",
-                 "router.capacity_factor", "optimizer.weight_decay", "optimizer.clip", "optimizer.min_lr"});
+                 "router.capacity_factor", "optimizer.weight_decay", "optimizer.clip", "optimizer.min_lr",
+                 "sft.epochs"});
 }
 
 void check_names(Checker& check) {
@@ -85,6 +86,7 @@ void check_names(Checker& check) {
   check.one_of("router.name", router_names());
   check.one_of("router.balance_over", {"batch", "micro_batch"});
   check.one_of("router.balance_layers", {"each", "joint"});
+  check.one_of("router.freeze", {"", "router", "recurrent", "router,recurrent"});
   check.one_of("data.newline", {"eos", "byte", "drop"});
   check.one_of("optimizer.name", {"adam", "adamw"});
   check.one_of("optimizer.decay", {"matrices", "all"});

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(0, 1);  // checked below: a misspelt one is then named
   rmoe::Action run;
   rmoe::add_train(app, run);
+  rmoe::add_sft(app, run);
   rmoe::add_eval(app, run);
   rmoe::add_sample(app, run);
   rmoe::add_info(app, run);

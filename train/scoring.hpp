@@ -1,9 +1,10 @@
 // How likely a model finds texts, token by token: what evaluation tasks and the server score with.
 //
-// Every sequence runs through the model by itself, and different sequences run on different threads. So the
-// bits of a sequence's scores depend on the sequence alone: not on what else is scored with it, in which
-// order, or on how many threads. No padding is computed, and no more logits exist at once than one block per
-// thread.
+// Sequences of similar length run in one batch of about a thousand tokens, padded on the right; batches are
+// dealt to threads. All that a model computes about a token depends on the tokens before it alone, to the
+// last bit (a product's elements are sums in one order, whatever else is in the matrix): so do the scores,
+// whatever else is scored at the same time, in which order, on how many threads. No more logits exist at once
+// than one block per thread.
 #pragma once
 
 #include "models/model.hpp"
@@ -29,8 +30,8 @@ struct ScoreRequest {
   int64_t first = 1;
 };
 
-/// Scores of the tokens asked for, in order. `tick` counts sequences; once it returns false the rest is given
-/// up, and what has not been scored is empty.
+/// Scores of the tokens asked for, in order. `tick` counts sequences, batch by batch; once it returns false
+/// the rest is given up, and what has not been scored is empty.
 std::vector<std::vector<TokenScore>> score(const Model& model, std::span<const ScoreRequest> requests,
                                            const Tick& tick = {});
 

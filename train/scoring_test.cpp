@@ -133,15 +133,16 @@ TEST_CASE("scoring: rows of logits, ties to the lower id, huge and infinite valu
 TEST_CASE("scoring: counts sequences, stops when told, and passes errors on from its threads") {
   const TinyCase c = tiny_case("llama-smoe");
   Model model(c.model, c.router, 3);
-  const std::vector<ScoreRequest> requests(6, {{1, 2, 3}});
+  std::vector<ScoreRequest> requests(6, {std::vector<int32_t>(600, 3), 590});  // a batch each
+  requests.push_back({{1}});                                                   // asks for nothing
   std::vector<int64_t> counts;
   score(model, requests, [&](int64_t done, int64_t all) {
-    CHECK(all == 6);
+    CHECK(all == 7);
     counts.push_back(done);
     return true;
   });
-  CHECK(counts == std::vector<int64_t>{1, 2, 3, 4, 5, 6});
-  const auto part = score(model, requests, [](int64_t done, int64_t) { return done < 2; });
+  CHECK(counts == std::vector<int64_t>{2, 3, 4, 5, 6, 7});
+  const auto part = score(model, requests, [](int64_t done, int64_t) { return done < 3; });
   CHECK(std::ranges::count_if(part, [](const Scores& s) { return !s.empty(); }) < 6);
 
   CHECK(error_of([&] {

@@ -67,8 +67,8 @@ std::vector<Part> cut(const TrainState& state, const TrainConfig& train, const B
                           .seed = uint64_t(train.seed),
                           .step = state.step,
                           .first_stream = first};
-    parts.push_back({context, batch.inputs.rows(first, B), batch.targets.rows(first, B),
-                     rows_of(state.memory, first, B)});
+    const Batch part = part_of(batch, first, B);
+    parts.push_back({context, part.inputs, part.targets, rows_of(state.memory, first, B)});
   }
   return parts;
 }
@@ -79,20 +79,28 @@ bool counts_first(const Config& config) {
          config.router.balance_weight != 0 && config.router.name != "dense";
 }
 
+int64_t tokens_in(const std::vector<Part>& parts) {
+  int64_t tokens = 0;
+  for (const Part& part : parts) tokens += part.inputs.numel();
+  return tokens;
+}
+
 /// Every layer's share of assignments over all parts, from a forward pass that keeps nothing else. It chooses
 /// the experts that the real one will: same masks, same arithmetic.
 Tensors shares_of_batch(const Model& model, const std::vector<Part>& parts) {
   const NoGrad guard;
   Tensors experts(size_t(model.config().layers)), shares;  // [N,K] each
-  for (size_t part = 0; part < parts.size(); ++part) {
-    const ModelOutput output = parts[part].forward(model);
+  const int64_t N = tokens_in(parts);
+  int64_t first = 0;
+  for (const Part& part : parts) {
+    const ModelOutput output = part.forward(model);
     for (size_t i = 0; i < experts.size(); ++i) {
-      const Tensor& chosen = output.layers[i].routing.experts;  // [N / parts, K]
+      const Tensor& chosen = output.layers[i].routing.experts;  // [tokens of the part, K]
       if (!chosen) continue;                                    // a dense layer
-      const int64_t rows = chosen.dim(0);
-      if (!experts[i]) experts[i] = empty_like(chosen, {rows * int64_t(parts.size()), chosen.dim(1)});
-      copy(experts[i].rows(int64_t(part) * rows, rows), chosen);
+      if (!experts[i]) experts[i] = empty_like(chosen, {N, chosen.dim(1)});
+      copy(experts[i].rows(first, chosen.dim(0)), chosen);
     }
+    first += part.inputs.numel();
   }
   for (const Tensor& chosen : experts)
     shares.push_back(chosen ? expert_share(chosen, model.config().experts) : Tensor());
@@ -104,8 +112,8 @@ Memory run_batch(const TrainState& state, const Config& config, const Batch& bat
                  std::optional<StepAnalysis>& analysis) {
   const std::vector<Part> parts = cut(state, config.train, batch);
   const Tensors shares = counts_first(config) ? shares_of_batch(state.model, parts) : Tensors();
-  const double flops_before = flops_counted();              // counting is not the model's work
-  const double share_of_part = 1.0 / double(parts.size());  // of tokens
+  const double flops_before = flops_counted();  // counting is not the model's work
+  result.tokens = tokens_in(parts);
   const double counted = double(std::max<int64_t>(count_targets(batch.targets), 1));
   RoutingSummary summary(config.model.experts);
   NextMemory next(state.memory, config.train.batch / config.train.micro_batches);
@@ -120,7 +128,8 @@ Memory run_batch(const TrainState& state, const Config& config, const Batch& bat
       if (analysis) analysis->add(output.layers);
       next.put(part.context.first_stream, output.memory);
     }
-    const double share_of_loss = double(count_targets(part.targets)) / counted;
+    const double share_of_loss = double(count_targets(part.targets)) / counted,
+                 share_of_part = double(part.inputs.numel()) / double(result.tokens);
     result.loss += l.loss.value().item() * share_of_loss;
     if (l.balance) result.balance += l.balance.value().item() * share_of_part;
     if (l.z) result.z_loss += l.z.value().item() * share_of_part;

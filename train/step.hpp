@@ -16,6 +16,7 @@ struct StepResult {
   double load = 0;               // busiest expert's tokens over the mean, the worst layer
   double entropy = 0;            // of the gate's softmax in nats, mean over tokens and layers
   double drop_ratio = 0;         // assignments dropped over all assignments, of all layers
+  int64_t tokens = 0;            // that the model read: padding behind the last counted target is left out
   double flops = 0;              // forward and backward, as the ops counted them
   std::vector<Metric> analysis;  // every train.analyze_every steps
 };

@@ -121,7 +121,7 @@ std::string run_in_child(const std::function<std::string()>& work,
     on_line("");
   }
   const int status = child.wait();
-  RMOE_CHECK(status == 0, last.empty() ? "it ended without a word" : last);
+  RMOE_CHECK(status == 0, last.empty() ? "a child process ended without a word" : last);
   return bytes;
 }
 

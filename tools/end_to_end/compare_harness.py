@@ -24,7 +24,7 @@ COUNTED = ("acc,none", "acc_norm,none")  # the others are sums of log-likelihood
 
 def run_harness(options):
     model = f"model=rmoe,base_url={options.url}/v1/completions,tokenizer_backend=remote"
-    model += f",max_length={options.max_length},num_concurrent={options.concurrent}"
+    model += f",max_length={options.max_length},num_concurrent={options.concurrent}{options.model_args}"
     command = [options.lm_eval, "run", "--model", "local-completions", "--tasks", options.tasks]
     command += ["--include_path", "tools/end_to_end/tasks", "--batch_size", str(options.batch_size)]
     command += ["--model_args", model, "--output_path", str(options.out.resolve()), "--log_samples"]
@@ -91,6 +91,7 @@ def main():
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder for what the harness writes")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--concurrent", type=int, default=1)
+    parser.add_argument("--model-args", default="", help="more of them, e.g. ,tokenized_requests=False")
     parser.add_argument("--max-length", type=int, default=2048)
     options = parser.parse_args()
     run_harness(options)

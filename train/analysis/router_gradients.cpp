@@ -73,7 +73,7 @@ RouterGradients router_gradients(Model& model, const Tensor& inputs, const Tenso
   std::vector<Pulls> layers(model.config().layers - first);
   for (size_t i = 0; i < parameters.size(); ++i) {
     all.add(lm[i], balance[i]);  // the gradient of a sum is the sum of the gradients
-    if (const int64_t layer = layer_of(parameters[i].name); layer >= 0)
+    if (const int64_t layer = layer_of(parameters[i].name); layer >= first)  // a dense layer has no router
       layers[layer - first].add(lm[i], balance[i]);
   }
   RouterGradients result{all.norms(), {}, 1};

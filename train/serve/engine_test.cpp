@@ -1,7 +1,7 @@
 #include "train/serve/engine.hpp"
 
+#include "tests/serving.hpp"
 #include "tests/tiny_models.hpp"
-#include "train/serve/test_server.hpp"
 
 #include <cmath>
 #include <doctest/doctest.h>

@@ -1,5 +1,5 @@
 // The endpoints, as clients see them.
-#include "train/serve/test_server.hpp"
+#include "tests/serving.hpp"
 #include "train/serve/utf8.hpp"
 
 #include <doctest/doctest.h>
@@ -177,6 +177,22 @@ TEST_CASE("serve: stop strings end an answer and are not in it") {
     CHECK(joined(server.stream(request), 0)["text"] == cut["choices"][0]["text"]);
   }
   CHECK(tried > 1);
+}
+
+TEST_CASE("serve: the end of a text is counted and listed, but is no text") {
+  const TestServer server;
+  for (int seed = 0; seed < 200; ++seed) {
+    const Json answer =
+        server.complete({{"prompt", "Hello"}, {"max_tokens", 60}, {"seed", seed}, {"logprobs", 0}});
+    const Json& choice = answer["choices"][0];
+    if (choice["finish_reason"] == "length") continue;
+    const Json& tokens = choice["logprobs"]["tokens"];
+    CHECK(tokens.back() == "</s>");
+    CHECK(tokens.size() == answer["usage"]["completion_tokens"]);
+    CHECK(choice["text"].get<std::string>().find("</s>") == std::string::npos);
+    return;
+  }
+  FAIL("no answer of 200 has an end");
 }
 
 TEST_CASE("serve: mistakes get OpenAI's error object") {

@@ -6,14 +6,14 @@ namespace rmoe {
 namespace {
 
 TaskResult prepare(const Task& task, const Tokenizer& tokenizer, const TaskOptions& options) {
-  TaskResult result{.task = task, .in_file = 0, .documents = load_documents(task, options.folder)};
-  result.in_file = int64_t(result.documents.size());
-  if (options.limit > 0) result.documents.resize(size_t(std::min(options.limit, result.in_file)));
-  for (size_t i = 0; i < result.documents.size(); ++i) {
+  TaskResult result{.task = task, .in_file = 0, .questions = load_questions(task, options.folder)};
+  result.in_file = int64_t(result.questions.size());
+  if (options.limit > 0) result.questions.resize(size_t(std::min(options.limit, result.in_file)));
+  for (size_t i = 0; i < result.questions.size(); ++i) {
     try {
-      result.requests.push_back(requests_of(result.documents[i], tokenizer, options.max_length));
+      result.requests.push_back(requests_of(result.questions[i], tokenizer, options.max_length));
     } catch (const Error& error) {
-      fail("tasks: ", task.name, ", document ", i, ": ", error.what());
+      fail("tasks: ", task.name, ", question ", i, ": ", error.what());
     }
   }
   return result;
@@ -28,7 +28,7 @@ Likelihood sum_of(const ScoreRequest& request, const std::vector<TokenScore>& sc
   return sum;
 }
 
-/// Scores all choices of all documents; false if that was stopped.
+/// Scores all choices of all questions; false if that was stopped.
 bool score_task(const Model& model, TaskResult& result, const TaskTick& tick) {
   std::vector<ScoreRequest> all;
   for (const auto& requests : result.requests) all.insert(all.end(), requests.begin(), requests.end());
@@ -40,8 +40,8 @@ bool score_task(const Model& model, TaskResult& result, const TaskTick& tick) {
   if (stopped) return false;
   size_t next = 0;
   for (const auto& requests : result.requests) {
-    std::vector<Likelihood>& document = result.likelihoods.emplace_back();
-    for (const ScoreRequest& request : requests) document.push_back(sum_of(request, scores[next++]));
+    std::vector<Likelihood>& question = result.likelihoods.emplace_back();
+    for (const ScoreRequest& request : requests) question.push_back(sum_of(request, scores[next++]));
   }
   return true;
 }
@@ -55,7 +55,7 @@ std::vector<TaskResult> evaluate_tasks(const Model& model, const Tokenizer& toke
   for (const Task& task : tasks) results.push_back(prepare(task, tokenizer, options));
   for (TaskResult& result : results) {
     if (!score_task(model, result, tick)) break;
-    result.metrics = metrics_of(result.task, result.documents, result.likelihoods);
+    result.metrics = metrics_of(result.task, result.questions, result.likelihoods);
   }
   return results;
 }

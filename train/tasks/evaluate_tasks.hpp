@@ -11,15 +11,15 @@ namespace rmoe {
 
 struct TaskOptions {
   std::filesystem::path folder;
-  int64_t limit = 0;       // documents per task from its beginning; 0: all
+  int64_t limit = 0;       // questions per task from its beginning; 0: all
   int64_t max_length = 0;  // tokens the model reads at most; 0: all there are
 };
 
 struct TaskResult {
   Task task;
-  int64_t in_file = 0;  // documents, of which `documents` are the first
-  std::vector<Document> documents = {};
-  std::vector<std::vector<ScoreRequest>> requests = {};   // per document and choice
+  int64_t in_file = 0;  // questions, of which `questions` are the first
+  std::vector<Question> questions = {};
+  std::vector<std::vector<ScoreRequest>> requests = {};   // per question and choice
   std::vector<std::vector<Likelihood>> likelihoods = {};  // likewise
   std::vector<TaskMetric> metrics = {};
 };

@@ -58,23 +58,23 @@ int64_t argmax(const Values& x) { return std::ranges::max_element(x) - x.begin()
 
 }  // namespace
 
-std::vector<TaskMetric> metrics_of(const Task& task, std::span<const Document> documents,
+std::vector<TaskMetric> metrics_of(const Task& task, std::span<const Question> questions,
                                    std::span<const std::vector<Likelihood>> likelihoods) {
   Values right, right_by_length, log_probs;
-  for (size_t i = 0; i < documents.size(); ++i) {
-    const Document& document = documents[i];
+  for (size_t i = 0; i < questions.size(); ++i) {
+    const Question& question = questions[i];
     if (!task.is_choice) {
       right.push_back(likelihoods[i][0].is_greedy);
       log_probs.push_back(likelihoods[i][0].log_prob);
       continue;
     }
     Values total, per_code_point;
-    for (size_t k = 0; k < document.choices.size(); ++k) {
+    for (size_t k = 0; k < question.choices.size(); ++k) {
       total.push_back(likelihoods[i][k].log_prob);
-      per_code_point.push_back(total.back() / double(python::length(document.choices[k])));
+      per_code_point.push_back(total.back() / double(python::length(question.choices[k])));
     }
-    right.push_back(argmax(total) == document.gold);
-    right_by_length.push_back(argmax(per_code_point) == document.gold);
+    right.push_back(argmax(total) == question.gold);
+    right_by_length.push_back(argmax(per_code_point) == question.gold);
   }
   if (task.is_choice) return {share("acc", right), share("acc_norm", right_by_length)};
   return {share("acc", right), perplexity(log_probs)};

@@ -62,24 +62,24 @@ ordered_json task_json(const std::vector<TaskResult>& results) {
     json["versions"][name] = kVersion;
     json["n-shot"][name] = 0;
     json["higher_is_better"][name] = better;
-    json["n-samples"][name] = {{"original", result.in_file}, {"effective", result.documents.size()}};
+    json["n-samples"][name] = {{"original", result.in_file}, {"effective", result.questions.size()}};
   }
   return json;
 }
 
 std::string task_samples(const TaskResult& result) {
   std::string lines;
-  for (size_t i = 0; i < result.documents.size(); ++i)
+  for (size_t i = 0; i < result.questions.size(); ++i)
     for (size_t k = 0; k < result.requests[i].size(); ++k) {
-      const Document& document = result.documents[i];
+      const Question& question = result.questions[i];
       const ScoreRequest& request = result.requests[i][k];
       const Likelihood& likelihood = result.likelihoods[i][k];
       const ordered_json line{{"task", result.task.name},
                               {"doc_id", i},
                               {"choice", k},
-                              {"gold", document.gold},
-                              {"context", document.context},
-                              {"continuation", " " + document.choices[k]},
+                              {"gold", question.gold},
+                              {"context", question.context},
+                              {"continuation", " " + question.choices[k]},
                               {"tokens", request.tokens},
                               {"context_tokens", request.first},
                               {"log_likelihood", likelihood.log_prob},

@@ -5,16 +5,15 @@
 namespace rmoe {
 namespace {
 
-using TokenIds = std::vector<int32_t>;
+using Ids = std::vector<int32_t>;
 
 int32_t first_token(const Tokenizer& tokenizer) {
   const std::optional<int32_t> prefix = tokenizer.bos() ? tokenizer.bos() : tokenizer.eos();
-  RMOE_CHECK(prefix,
-             "tasks: a document has no context, and the tokenizer no token that begins or ends a text");
+  RMOE_CHECK(prefix, "there is no context, and the tokenizer no token that begins or ends a text");
   return *prefix;
 }
 
-ScoreRequest joined(TokenIds context, std::span<const int32_t> continuation) {
+ScoreRequest joined(Ids context, std::span<const int32_t> continuation) {
   const auto first = int64_t(context.size());
   context.insert(context.end(), continuation.begin(), continuation.end());
   return {std::move(context), first};
@@ -22,16 +21,16 @@ ScoreRequest joined(TokenIds context, std::span<const int32_t> continuation) {
 
 ScoreRequest without_context(const Tokenizer& tokenizer, const std::string& continuation) {
   const int32_t prefix = first_token(tokenizer);
-  TokenIds tokens = tokenizer.encode(continuation);
+  Ids tokens = tokenizer.encode(continuation);
   if (!tokens.empty() && tokens[0] == prefix) return {std::move(tokens)};  // it begins the text already
   return joined({prefix}, tokens);
 }
 
 /// Two encodings: what a choice adds can change how the end of the context is cut into tokens. The context
 /// keeps its own, and the choice is what the whole has behind as many tokens.
-ScoreRequest behind(const Tokenizer& tokenizer, const std::string& context, const TokenIds& context_tokens,
+ScoreRequest behind(const Tokenizer& tokenizer, const std::string& context, const Ids& context_tokens,
                     const std::string& continuation) {
-  const TokenIds whole = tokenizer.encode(context + continuation);
+  const Ids whole = tokenizer.encode(context + continuation);
   const size_t begin = std::min(whole.size(), context_tokens.size());
   return joined(context_tokens, std::span(whole).subspan(begin));
 }
@@ -47,13 +46,13 @@ void truncate(ScoreRequest& request, int64_t max_length) {
 
 }  // namespace
 
-std::vector<ScoreRequest> requests_of(const Document& document, const Tokenizer& tokenizer,
+std::vector<ScoreRequest> requests_of(const Question& question, const Tokenizer& tokenizer,
                                       int64_t max_length) {
-  const std::string context(python::rstrip(document.context));
-  const std::string space = document.context.substr(context.size());
-  const TokenIds context_tokens = tokenizer.encode(context);
+  const std::string context(python::rstrip(question.context));
+  const std::string space = question.context.substr(context.size());
+  const Ids context_tokens = tokenizer.encode(context);
   std::vector<ScoreRequest> requests;
-  for (const std::string& choice : document.choices) {
+  for (const std::string& choice : question.choices) {
     const std::string continuation = space + " " + choice;
     ScoreRequest request = context.empty() ? without_context(tokenizer, continuation)
                                            : behind(tokenizer, context, context_tokens, continuation);

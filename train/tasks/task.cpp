@@ -1,9 +1,9 @@
 #include "train/tasks/task.hpp"
 
+#include "data/records.hpp"
 #include "engine/error.hpp"
-#include "train/files.hpp"
+#include "engine/files.hpp"
 #include "train/tasks/python_text.hpp"
-#include "train/tasks/records.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-std::string ask(const std::string& question) { return "Question: " + question + "\nAnswer:"; }
+std::string ask(const std::string& text) { return "Question: " + text + "\nAnswer:"; }
 
 /// A label is a number, or a number in a text (the hub's HellaSwag).
 int64_t label_of(const json& record, const char* key) {
@@ -31,26 +31,26 @@ int64_t label_of(const json& record, const char* key) {
 }
 
 /// The hub has {question, choices: {text, label}}, the authors {question: {stem, choices: [{text, label}]}}.
-Document read_arc(const json& record) {
-  Document document;
+Question read_arc(const json& record) {
+  Question question;
   std::vector<std::string> labels;
   if (member_of(record, "question").is_object()) {
-    const json& question = record["question"];
-    document.context = ask(text_of(question, "stem"));
-    for (const json& choice : member_of(question, "choices")) {
-      document.choices.push_back(text_of(choice, "text"));
+    const json& original = record["question"];
+    question.context = ask(text_of(original, "stem"));
+    for (const json& choice : member_of(original, "choices")) {
+      question.choices.push_back(text_of(choice, "text"));
       labels.push_back(text_of(choice, "label"));
     }
   } else {
-    document.context = ask(text_of(record, "question"));
-    document.choices = texts_of(member_of(record, "choices"), "text");
+    question.context = ask(text_of(record, "question"));
+    question.choices = texts_of(member_of(record, "choices"), "text");
     labels = texts_of(record["choices"], "label");
   }
   const std::string answer = text_of(record, "answerKey");
   const auto found = std::ranges::find(labels, answer);
   RMOE_CHECK(found != labels.end(), "\"answerKey\" ", answer, " is no label of a choice");
-  document.gold = found - labels.begin();
-  return document;
+  question.gold = found - labels.begin();
+  return question;
 }
 
 /// Deletes the shortest [...] from every "[" whose "]" comes before the line ends.
@@ -73,23 +73,23 @@ std::string preprocess(const std::string& text) {
   return python::replace(without_brackets(sentences), "  ", " ");
 }
 
-Document read_hellaswag(const json& record) {
+Question read_hellaswag(const json& record) {
   const std::string end = python::capitalize(text_of(record, "ctx_b"));
-  Document document{
+  Question question{
       preprocess(text_of(record, "activity_label") + ": " + text_of(record, "ctx_a") + " " + end), {}, 0};
   for (const std::string& ending : texts_of(record, "endings"))
-    document.choices.push_back(preprocess(ending));
-  document.gold = label_of(record, "label");
-  return document;
+    question.choices.push_back(preprocess(ending));
+  question.gold = label_of(record, "label");
+  return question;
 }
 
-Document read_piqa(const json& record) {
+Question read_piqa(const json& record) {
   return {ask(text_of(record, "goal")),
           {text_of(record, "sol1"), text_of(record, "sol2")},
           label_of(record, "label")};
 }
 
-Document read_sciq(const json& record) {
+Question read_sciq(const json& record) {
   const std::string support = text_of(record, "support");
   return {std::string(python::lstrip(support)) + "\n" + ask(text_of(record, "question")),
           {text_of(record, "distractor1"), text_of(record, "distractor2"), text_of(record, "distractor3"),
@@ -97,7 +97,7 @@ Document read_sciq(const json& record) {
           3};
 }
 
-Document read_lambada(const json& record) {
+Question read_lambada(const json& record) {
   const std::string text = text_of(record, "text");
   const size_t space = text.rfind(' ');
   if (space == text.npos) return {"", {text}, 0};
@@ -115,8 +115,13 @@ const std::vector<Task> kTasks{
 
 fs::path find_file(const Task& task, const fs::path& folder) {
   const fs::path published = task.file;
-  const std::vector<fs::path> places{task.name + ".jsonl", task.name + ".json", published,
-                                     published.filename(), task.source / published.filename()};
+  const fs::path file_name = published.filename();
+  const std::vector<fs::path> places{task.name + ".jsonl",
+                                     task.name + ".json",
+                                     published,
+                                     file_name,
+                                     task.source / file_name,
+                                     fs::path(task.source) / task.source / file_name};
   std::string tried;
   for (const fs::path& place : places) {
     if (fs::exists(folder / place)) return folder / place;
@@ -154,25 +159,25 @@ std::vector<Task> find_tasks(const std::string& names) {
   return tasks;
 }
 
-std::vector<Document> load_documents(const Task& task, const fs::path& folder) {
+std::vector<Question> load_questions(const Task& task, const fs::path& folder) {
   const fs::path file = find_file(task, folder);
   std::vector<json> records = read_records(file);
   RMOE_CHECK(!records.empty(), "tasks: ", file.string(), " is empty");
   if (!task.labels.empty() && !records[0].contains("label"))
     add_labels(records, file.parent_path() / task.labels);
-  std::vector<Document> documents;
+  std::vector<Question> questions;
   for (size_t i = 0; i < records.size(); ++i) {
     const auto where = [&] { return concat("tasks: ", file.string(), ", record ", i, ": "); };
     try {
-      documents.push_back(task.read(records[i]));
+      questions.push_back(task.read(records[i]));
     } catch (const Error& error) {
       fail(where(), error.what());
     }
-    const auto choices = int64_t(documents.back().choices.size());
-    const int64_t gold = documents.back().gold;
+    const auto choices = int64_t(questions.back().choices.size());
+    const int64_t gold = questions.back().gold;
     RMOE_CHECK(gold >= 0 && gold < choices, where(), "the right choice is number ", gold, " of ", choices);
   }
-  return documents;
+  return questions;
 }
 
 }  // namespace rmoe

@@ -1,7 +1,7 @@
-#include "train/tasks/records.hpp"
+#include "data/records.hpp"
 
 #include "engine/error.hpp"
-#include "train/files.hpp"
+#include "engine/files.hpp"
 
 namespace rmoe {
 namespace {
