@@ -46,7 +46,8 @@ Trained four_steps(const Config& config) {
 
 /// Of four streams one counts everything, one half, one a single target and one none.
 Trained one_masked_step(const Config& config) {
-  TrainState state(config, stream_over(std::vector<int32_t>(200), config));
+  const std::vector<int32_t> text(200);
+  TrainState state(config, stream_over(text, config));
   std::vector<int32_t> inputs, targets;
   for (int32_t i = 0; i < 24; ++i) {
     const int32_t stream = i / 6, t = i % 6;
