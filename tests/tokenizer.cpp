@@ -34,7 +34,7 @@ std::string rhyme(int verses) {
 
 TEST_CASE("rmoe tokenizer: bytes, from text to text") {
   const TestFolder folder;
-  folder.write("text.txt", rhyme(50));
+  folder.write("text.txt", rhyme(400));
   const std::string told =
       done(folder, {"train", "--kind", "bytes", "--vocab", "300", "--out", "t", "text.txt"});
   CHECK(told.find("tokenizer.json: 300 tokens") != told.npos);
@@ -42,7 +42,7 @@ TEST_CASE("rmoe tokenizer: bytes, from text to text") {
 
   const std::string ids = done(folder, {"encode", "t", "text.txt"});
   folder.write("ids", ids);
-  CHECK(done(folder, {"decode", "t", "ids"}) == rhyme(50));
+  CHECK(done(folder, {"decode", "t", "ids"}) == rhyme(400));
   CHECK(done(folder, {"encode", "t", "text.txt", "--pieces"}).find(" \u0120the ") != std::string::npos);
 
   folder.write("lines", "the\nthe<|endoftext|>\n");
@@ -58,10 +58,9 @@ TEST_CASE("rmoe tokenizer: bytes, from text to text") {
 
 TEST_CASE("rmoe tokenizer: SentencePiece, and what it exports" * doctest::skip(!can_train_sentencepiece())) {
   const TestFolder folder;
-  folder.write("text.txt", rhyme(50));
-  const ProcessResult trained = tokenizer(folder, {"train", "--vocab", "2000", "--out", "t", "text.txt"});
+  folder.write("text.txt", rhyme(400));
+  const ProcessResult trained = tokenizer(folder, {"train", "--vocab", "400", "--out", "t", "text.txt"});
   CHECK(trained.code == 0);
-  CHECK(trained.err.find("the text gives no more than") != std::string::npos);
   const std::string ids = done(folder, {"encode", "t", "text.txt"});
   done(folder, {"export", "t", "--out", "hf"});
   CHECK(done(folder, {"encode", "hf", "text.txt"}) == ids);

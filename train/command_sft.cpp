@@ -126,7 +126,8 @@ void add_sft(CLI::App& app, Action& run) {
   command->add_option("--init", o->init,
                       "a run, a checkpoint or a file of weights (safetensors) to start from");
   command->add_option("--data", o->data, "instructions in Alpaca's format: short for --set sft.data=FILE");
-  command->add_option("--valid", o->valid, "short for --set sft.valid=N: the last N are for validation");
+  command->add_option("--valid", o->valid, "short for --set sft.valid=N: the last N are for validation")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   command
       ->add_option(
           "--freeze", o->freeze,

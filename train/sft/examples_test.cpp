@@ -56,8 +56,8 @@ TEST_CASE("sft: the loss is the mean over the responses' tokens, as scoring find
     int64_t tokens = 0;
     for (const Example& example : examples) {
       if (example.learned() == 0) continue;
-      for (const TokenScore& s :
-           score(model, std::vector<ScoreRequest>{{example.tokens, example.prompt}})[0]) {
+      const auto scores = score(model, std::vector<ScoreRequest>{{example.tokens, example.prompt}});
+      for (const TokenScore& s : scores[0]) {
         sum -= double(s.log_prob);
         ++tokens;
       }
