@@ -95,7 +95,7 @@ TEST_CASE("shards: Ctrl-C ends data prepare with 130 and nothing is lost") {
 }
 
 TEST_CASE("shards: training on a mixture resumes exactly in the middle of an epoch") {
-  const TestFolder folder;
+  const TestFolder folder(quick_place());
   make_mixture(folder);
   const auto go = [&](const std::string& run, std::vector<std::string> extra) {
     const ProcessResult result = rmoe(folder.path(), train(run, extra));
@@ -127,7 +127,7 @@ TEST_CASE("shards: training on a mixture resumes exactly in the middle of an epo
 }
 
 TEST_CASE("shards: info takes the vocabulary from a prepared folder, stat describes it") {
-  const TestFolder folder;
+  const TestFolder folder(quick_place());
   make_mixture(folder);
   std::vector<std::string> args{"info", "toy.toml"};
   args.insert(args.end(), kLlama.begin(), kLlama.end());
@@ -139,7 +139,7 @@ TEST_CASE("shards: info takes the vocabulary from a prepared folder, stat descri
 }
 
 TEST_CASE("shards: nanoGPT's and llm.c's folders train once their tokenizer is named") {
-  const TestFolder folder;
+  const TestFolder folder(quick_place());
   make_toy(folder);
   make_mixture(folder);
   std::vector<uint32_t> tokens;
@@ -165,7 +165,7 @@ TEST_CASE("shards: nanoGPT's and llm.c's folders train once their tokenizer is n
 }
 
 TEST_CASE("shards: mistakes are one line and the right exit code") {
-  const TestFolder folder;
+  const TestFolder folder(quick_place());
   make_mixture(folder);
   const auto error = [&](const std::vector<std::string>& args, int code) {
     const ProcessResult result = rmoe(folder.path(), args);

@@ -70,7 +70,7 @@ std::vector<std::string> documents_of(const ShardFolder& folder, int split) {
 }  // namespace
 
 TEST_CASE("prepare: every document stands whole in one split, in order, with eos behind it") {
-  const TestFolder folder;
+  const TestFolder folder(quick_place());
   write_inputs(folder);
   PrepareOptions options = options_for(folder, "out");
   const PrepareResult result = prepare(options, byte_tokenizer(), yes);
@@ -115,7 +115,7 @@ TEST_CASE("prepare: the bytes do not depend on threads, nor on how often progres
   for (const int n : {1, 2, 3}) {
     set_thread_count(n);
     PrepareOptions options = options_for(folder, concat("out", n));
-    options.commit_tokens = n == 2 ? 500 : 1'000'000;
+    options.commit_tokens = n == 2 ? 2000 : 1'000'000;
     options.shard_tokens = 100'000;
     prepare(options, byte_tokenizer(), yes);
     all.push_back(contents(options.out));
@@ -126,7 +126,7 @@ TEST_CASE("prepare: the bytes do not depend on threads, nor on how often progres
 }
 
 TEST_CASE("prepare: killed before an operation on the disk, twice, it goes on to the same bytes") {
-  const TestFolder folder;
+  const TestFolder folder(quick_place());
   write_inputs(folder, 20, 10);
   PrepareOptions options = options_for(folder, "whole");
   options.shard_tokens = 200;
@@ -135,8 +135,8 @@ TEST_CASE("prepare: killed before an operation on the disk, twice, it goes on to
   prepare(options, byte_tokenizer(), yes);
   files::set_observer({});
   const auto whole = contents(options.out);
-  CHECK(whole.size() == 7);                           // 3 + 1 + 1 shards, tokenizer, manifest
-  for (int stop = 0; stop < operations; stop += 5) {  // each waits for the disk often enough
+  CHECK(whole.size() == 7);  // 3 + 1 + 1 shards, tokenizer, manifest
+  for (int stop = 0; stop < operations; stop += 3) {
     CAPTURE(stop);
     options.out = folder / concat("cut", stop);
     for (const int first : {stop, stop / 2 + 3}) {
@@ -155,7 +155,7 @@ TEST_CASE("prepare: killed before an operation on the disk, twice, it goes on to
 }
 
 TEST_CASE("prepare: asked to stop, it saves and goes on later; finished, it does nothing more") {
-  const TestFolder folder;
+  const TestFolder folder(quick_place());
   write_inputs(folder);
   PrepareOptions options = options_for(folder, "whole");
   prepare(options, byte_tokenizer(), yes);
@@ -175,7 +175,7 @@ TEST_CASE("prepare: asked to stop, it saves and goes on later; finished, it does
 }
 
 TEST_CASE("prepare: a full disk is one line, and once there is room it goes on") {
-  const TestFolder folder;
+  const TestFolder folder(quick_place());
   write_inputs(folder);
   PrepareOptions options = options_for(folder, "whole");
   options.shard_tokens = 100'000;
@@ -198,7 +198,7 @@ TEST_CASE("prepare: a full disk is one line, and once there is room it goes on")
 }
 
 TEST_CASE("prepare: what cannot be is refused in one line") {
-  const TestFolder folder;
+  const TestFolder folder(quick_place());
   write_inputs(folder);
   PrepareOptions options = options_for(folder, "out");
   prepare(options, byte_tokenizer(), yes);
