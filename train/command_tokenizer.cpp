@@ -33,7 +33,7 @@ struct Options {
 struct Stopped {};
 
 const std::map<std::string, Documents> kDocuments{
-    {"file", Documents::file}, {"blank_line", Documents::blank_line}, {"line", Documents::line}};
+    {"file", Documents::file}, {"blank-line", Documents::blank_line}, {"line", Documents::line}};
 
 BpeModel learn(const Options& o, const std::vector<std::string>& texts, const Progress& progress) {
   return o.kind == "bytes" ? train_byte_bpe(texts, {.vocabulary = o.vocabulary}, progress)
@@ -198,7 +198,7 @@ void add_training(CLI::App& group, const OptionsPtr& o, Action& run) {
   train->add_option("--seed", o->text.seed, "of the sample")->capture_default_str();
   train->add_option("--field", o->text.field, "member of a JSON line that holds the text")
       ->capture_default_str();
-  train->add_option("--documents", o->documents, "what a text file is read by: file, blank_line or line")
+  train->add_option("--documents", o->documents, "what a text file is read by: file, blank-line or line")
       ->check(CLI::IsMember(kDocuments))
       ->capture_default_str();
   o->machine.add_to(*train);

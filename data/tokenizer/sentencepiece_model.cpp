@@ -14,7 +14,7 @@
 namespace rmoe {
 namespace {
 
-constexpr size_t kLongestPiece = 4096;  // its cuts are tried one by one
+constexpr size_t kLongestPiece = 512;  // its cuts are tried one by one
 
 enum PieceType { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 

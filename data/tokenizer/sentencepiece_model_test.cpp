@@ -78,7 +78,7 @@ TEST_CASE("tokenizer.model: what is not supported or wrong is named") {
   CHECK(refusal(model({{"<0x4>", 0, 6}})).find("is not spelled like <0x0A>") != std::string::npos);
   CHECK(refusal(model({{"\xFF"}})) == "tokenizer.model: piece 257 is empty or not UTF-8");
   CHECK(refusal(model({{"a", 0, 5}})) == "tokenizer.model: piece 257 has type 5, which is not known here");
-  CHECK(refusal(model({{std::string(5000, 'a')}})) == "tokenizer.model: piece 257 is longer than 4096 bytes");
+  CHECK(refusal(model({{std::string(600, 'a')}})) == "tokenizer.model: piece 257 is longer than 512 bytes");
 }
 
 TEST_CASE("tokenizer.model: a file that is cut off is refused") {

@@ -18,7 +18,7 @@ constexpr std::array kCustomaryEos{"<|endoftext|>", "</s>", "<|end_of_text|>", "
 constexpr std::array kCustomaryPad{"<pad>", "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>"};
 
 [[noreturn]] void refuse(const char* what, const json& got) {
-  fail(what, " ", got.dump(), " is not supported");
+  fail(what, " ", got.dump().substr(0, 160), " is not supported");
 }
 
 json member(const json& object, const char* key) {
@@ -58,10 +58,11 @@ void read_vocabulary(const json& file, BpeModel& model) {
   }
   model.kinds.resize(model.names.size(), PieceKind::normal);
   for (const json& token : added) {
+    const bool special = token.value("special", false);
     const AddedToken read{.id = int32_t(place(token.at("id"))),
                           .content = token.at("content").get<std::string>(),
-                          .special = token.value("special", false),
-                          .normalized = token.value("normalized", true),
+                          .special = special,
+                          .normalized = token.value("normalized", !special),
                           .lstrip = token.value("lstrip", false),
                           .rstrip = token.value("rstrip", false)};
     if (token.value("single_word", false)) refuse("an added token with single_word", token);
@@ -187,6 +188,12 @@ void read_roles(const json& added, BpeModel& model) {
   model.pad = customary(kCustomaryPad);
 }
 
+/// No tokenizer nests deeply, and what does would overflow the stack later on.
+bool check_depth(int depth, json::parse_event_t, json&) {
+  RMOE_CHECK(depth < 32, "its values are nested too deeply");
+  return true;
+}
+
 BpeModel convert(const json& file) {
   BpeModel model;
   const json& bpe = file.at("model");
@@ -211,7 +218,7 @@ BpeModel convert(const json& file) {
 
 BpeModel read_tokenizer_json(std::string bytes) {
   try {
-    BpeModel model = convert(json::parse(bytes));
+    BpeModel model = convert(json::parse(bytes, check_depth));
     model.file_name = "tokenizer.json";
     model.file_bytes = std::move(bytes);
     return model;

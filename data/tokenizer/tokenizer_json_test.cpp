@@ -72,6 +72,8 @@ TEST_CASE("tokenizer.json: what is wrong is named") {
   CHECK(refusal("/model/vocab/ab", -2).find("the ids have gaps") != std::string::npos);
   CHECK(refusal("/added_tokens/0/id", 1) == "tokenizer.json: added token </s> has the id of b");
   CHECK(refusal("/model/byte_fallback", true).find("the pre_tokenizer") != std::string::npos);
+  CHECK(error_of([] { read_tokenizer_json(std::string(1 << 20, '[')); }) ==
+        "tokenizer.json: its values are nested too deeply");
   for (const char* bad : {"", "{", "[]", "7", "{\"model\": 1}", "\xFF"})
     CHECK(error_of([&] { read_tokenizer_json(bad); }).starts_with("tokenizer.json: "));
 }
