@@ -133,7 +133,6 @@ class Backward {
         Dp(whole(in.n.D, kAligned)),
         p(std::min(in.n.L, kSlots)),
         ds(std::min(in.n.L, kSlots)),
-        packed(kRows, Dp),
         keep(mask ? whole(std::min(in.n.L, kSlots), 32) : 0),
         delta(kRows),
         dquery(kRows * Dp),
@@ -151,16 +150,22 @@ class Backward {
     const T* dyt = dy + t * C;
     head.load_queries(t, rows);
     row_products(delta.data(), dyt, o + t * C, C, rows, D);
+    const PackedMatrix<T> queries(want_keys || dkey_pe ? rows : 0, Dp), outputs(want_values ? rows : 0, Dp);
+    queries.pack(kNo, head.query.data(), D, D);
+    outputs.pack(kNo, dyt, C, D);
     for (int64_t slot = 0; slot < L; slot += kSlots) {
-      const int64_t slots = std::min(kSlots, L - slot), at = t + slot;
+      const int64_t slots = std::min(kSlots, L - slot), width = rows + slots - 1, at = t + slot;
       recompute(dyt, lse + t, t, rows, slot, slots);
       if (dq) add_to_queries(at, slot, rows, slots);
-      packed.pack(kNo, head.query.data(), D, D);
-      if (dkey_pe) add_to_keys(dkey_pe + slot * Dp, ds.scores.data(), ds.by_slot, slots, rows);
-      if (want_keys) add_to_keys(dkeys.data() + at * Dp, ds.scores.data(), ds.by_key, rows + slots - 1, rows);
-      packed.pack(kNo, dyt, C, D);
+      if (dkey_pe)
+        gemm_serial<T>(kYes, slots, ds.scores.data(), ds.by_slot, queries, {0, rows, 0, Dp}, 1,
+                       dkey_pe + slot * Dp, Dp);
+      if (want_keys)
+        gemm_serial<T>(kYes, width, ds.scores.data(), ds.by_key, queries, {0, rows, 0, Dp}, 1,
+                       dkeys.data() + at * Dp, Dp);
       if (want_values)
-        add_to_keys(dvalues.data() + at * Dp, p.scores.data(), p.by_key, rows + slots - 1, rows);
+        gemm_serial<T>(kYes, width, p.scores.data(), p.by_key, outputs, {0, rows, 0, Dp}, 1,
+                       dvalues.data() + at * Dp, Dp);
     }
     if (!dq) return;
     const T scale = T(1) / std::sqrt(T(D));
@@ -197,11 +202,6 @@ class Backward {
                    dquery.data(), Dp);
   }
 
-  /// into [count, Dp] += x^T times the packed rows.
-  void add_to_keys(T* into, const T* x, int64_t stride, int64_t count, int64_t rows) const {
-    gemm_serial<T>(kYes, count, x, stride, packed, {0, rows, 0, Dp}, 1, into, Dp);
-  }
-
   /// Other parts of the head see other keys: the rest of this part's buffer is zero.
   void store(T* all, const Scratch<T>& seen) const {
     const int64_t C = in.n.H * in.n.D, S = in.n.L + in.n.T;
@@ -219,7 +219,6 @@ class Backward {
   const uint32_t* mask;
   int64_t Dp;
   Band<T> p, ds;
-  PackedMatrix<T> packed;     // the block's queries, or the gradients of its outputs
   Scratch<T> keep;            // [slots], null without dropout
   Scratch<T> delta, dquery;   // [rows], [rows, Dp]
   Scratch<T> dkeys, dvalues;  // [keys, Dp]
