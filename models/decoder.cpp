@@ -8,7 +8,6 @@ Decoder::Sequence Decoder::start() const {
   return {.length = 0, .layers = std::vector<KeptKeys>(size_t(model_.config().layers))};
 }
 
-/// Reads counts[i] tokens on in sequences[i]; hidden is [1,N,C].
 ModelOutput Decoder::forward(std::span<Sequence* const> sequences, std::span<const int64_t> counts,
                              std::span<const int32_t> tokens) const {
   const int64_t N = int64_t(tokens.size());

@@ -22,12 +22,13 @@ class Decoder {
   /// One token for each of S different sequences of any lengths: logits [S,V]. A sequence gets the same bits
   /// whoever else is in the step.
   Tensor step(std::span<Sequence* const> sequences, std::span<const int32_t> tokens) const;
+  /// What both do: counts[i] tokens on in sequence i, the tokens of one behind those of the other; hidden is
+  /// [1,N,C]. To be called under NoGrad.
+  ModelOutput forward(std::span<Sequence* const> sequences, std::span<const int64_t> counts,
+                      std::span<const int32_t> tokens) const;
   int64_t length(const Sequence& sequence) const { return sequence.length; }
 
  private:
-  ModelOutput forward(std::span<Sequence* const> sequences, std::span<const int64_t> counts,
-                      std::span<const int32_t> tokens) const;
-
   const Model& model_;
 };
 

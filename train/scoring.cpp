@@ -2,6 +2,7 @@
 
 #include "engine/math.hpp"
 #include "engine/parallel.hpp"
+#include "models/decoder.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -38,54 +39,97 @@ TokenScore score_row(const float* x, int64_t V, int32_t target) {
   return {float(double(x[target]) - lse), best, float(double(most) - lse)};
 }
 
-using Requests = std::vector<const ScoreRequest*>;
 using Scores = std::vector<TokenScore>;
+using TokenSpan = std::span<const int32_t>;
 
-/// Right-padded: no token sees those behind it, and what a padded position computes is never looked at.
-Tensor padded_inputs(const Requests& requests, int64_t T) {
-  const Tensor inputs = zeros({int64_t(requests.size()), T}, DType::i32);
-  for (size_t b = 0; b < requests.size(); ++b)
-    std::copy(requests[b]->tokens.begin(), requests[b]->tokens.end() - 1,
-              inputs.data<int32_t>() + int64_t(b) * T);
-  return inputs;
+/// Requests next to each other that share the tokens before the first one asked about.
+struct Group {
+  size_t begin, end;  // of the requests
+  int64_t prefix;     // tokens read once for all
+  int64_t work;       // tokens read in all
+};
+
+/// What a request reads behind `prefix` tokens; its last token is only predicted.
+TokenSpan read_behind(const ScoreRequest& request, int64_t prefix) {
+  return TokenSpan(request.tokens).subspan(size_t(prefix), request.tokens.size() - 1 - size_t(prefix));
 }
 
-/// The positions of a batch whose next token is asked for, one request after another.
+/// Sequences that are read on in one forward pass.
+class Pass {
+ public:
+  void add(Decoder::Sequence& sequence, TokenSpan tokens) {
+    sequences_.push_back(&sequence);
+    counts_.push_back(int64_t(tokens.size()));
+    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  }
+  bool empty() const { return tokens_.empty(); }
+  ModelOutput run(const Decoder& decoder) const { return decoder.forward(sequences_, counts_, tokens_); }
+
+ private:
+  std::vector<Decoder::Sequence*> sequences_;
+  std::vector<int64_t> counts_;
+  std::vector<int32_t> tokens_;
+};
+
+/// Reads the groups of a batch: prefixes in one pass, all that follows them in a second.
+ModelOutput read_batch(const Decoder& decoder, std::span<const ScoreRequest> requests,
+                       std::span<const Group> groups) {
+  std::vector<Decoder::Sequence> prefixes(groups.size(), decoder.start()), sequences;
+  Pass first, second;
+  size_t members = 0;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    members += groups[g].end - groups[g].begin;
+    const TokenSpan tokens(requests[groups[g].begin].tokens);
+    if (groups[g].prefix > 0) first.add(prefixes[g], tokens.first(size_t(groups[g].prefix)));
+  }
+  if (!first.empty()) first.run(decoder);
+  sequences.reserve(members);  // a pass points at them
+  for (size_t g = 0; g < groups.size(); ++g)
+    for (size_t i = groups[g].begin; i < groups[g].end; ++i)
+      second.add(sequences.emplace_back(prefixes[g]), read_behind(requests[i], groups[g].prefix));
+  return second.run(decoder);
+}
+
+/// The positions whose next token is asked for, one request after another.
 struct Wanted {
   Tensor hidden;                 // [M,C]
   std::vector<int32_t> targets;  // [M]
 };
 
-Wanted gather(const Requests& requests, const Tensor& hidden) {  // [B,T,C]
-  const int64_t B = hidden.dim(0), T = hidden.dim(1), C = hidden.dim(2);
+Wanted gather(std::span<const ScoreRequest> requests, std::span<const Group> groups, const Tensor& hidden) {
+  const int64_t N = hidden.dim(1), C = hidden.dim(2);
   Wanted wanted;
-  for (const ScoreRequest* r : requests)
-    wanted.targets.insert(wanted.targets.end(), r->tokens.begin() + r->first, r->tokens.end());
+  for (const Group& group : groups)
+    for (size_t i = group.begin; i < group.end; ++i)
+      wanted.targets.insert(wanted.targets.end(), requests[i].tokens.begin() + requests[i].first,
+                            requests[i].tokens.end());
   wanted.hidden = empty_like(hidden, {int64_t(wanted.targets.size()), C});
-  const Tensor all = hidden.reshape({B * T, C});
-  int64_t row = 0;
-  for (int64_t b = 0; b < B; ++b) {
-    const ScoreRequest& r = *requests[size_t(b)];
-    const int64_t rows = int64_t(r.tokens.size()) - r.first;
-    copy(wanted.hidden.rows(row, rows), all.rows(b * T + r.first - 1, rows));
-    row += rows;
-  }
+  const Tensor all = hidden.reshape({N, C});
+  int64_t from = 0, to = 0;
+  for (const Group& group : groups)
+    for (size_t i = group.begin; i < group.end; ++i) {
+      const int64_t read = int64_t(requests[i].tokens.size()) - 1 - group.prefix;
+      const int64_t rows = int64_t(requests[i].tokens.size()) - requests[i].first;
+      from += read;
+      copy(wanted.hidden.rows(to, rows), all.rows(from - rows, rows));
+      to += rows;
+    }
   return wanted;
 }
 
-/// The scores of all positions asked for, in one forward pass. The requests come longest first.
-Scores score_batch(const Model& model, const Requests& requests) {
+/// The scores of all that the groups ask for.
+Scores score_batch(const Model& model, std::span<const ScoreRequest> requests,
+                   std::span<const Group> groups) {
   constexpr int64_t kLogits = int64_t{1} << 23;  // that exist at once: 32 MiB
   const NoGrad guard;
-  const Tensor inputs = padded_inputs(requests, int64_t(requests[0]->tokens.size()) - 1);
-  const ModelOutput output = model(inputs, model.initial_memory(inputs.dim(0)), {});
-  const auto [hidden, targets] = gather(requests, output.hidden.value());
+  const ModelOutput output = read_batch(Decoder(model), requests, groups);
+  const auto [hidden, targets] = gather(requests, groups, output.hidden.value());
   const int64_t M = hidden.dim(0), most = std::max<int64_t>(1, kLogits / model.config().vocab);
   Scores scores;
   for (int64_t row = 0; row < M; row += most) {
     const int64_t rows = std::min(most, M - row);
     const Tensor logits = output.head(Var(hidden.rows(row, rows))).value();  // [rows,V]
-    const Scores part = score_rows(logits, std::span(targets).subspan(size_t(row), size_t(rows)));
+    const Scores part = score_rows(logits, TokenSpan(targets).subspan(size_t(row), size_t(rows)));
     scores.insert(scores.end(), part.begin(), part.end());
   }
   return scores;
@@ -99,26 +143,42 @@ void check(const ScoreRequest& request, int64_t V) {
                "); does the tokenizer belong to the model?");
 }
 
-/// Batches of requests of similar length, the longest first: little padding, and threads end together.
-/// Requests that ask for nothing are in none.
-std::vector<std::vector<size_t>> cut(const Model& model, std::span<const ScoreRequest> requests) {
-  constexpr int64_t kTokens = 1024;
-  const Memory memory = model.initial_memory(1);
-  const int64_t span =
-      memory.empty() ? 0 : memory[0].dim(1);  // a memory is as much work as its length of text
-  std::vector<size_t> order;
-  for (size_t i = 0; i < requests.size(); ++i)
-    if (requests[i].first < int64_t(requests[i].tokens.size())) order.push_back(i);
-  std::ranges::stable_sort(order, std::greater(), [&](size_t i) { return requests[i].tokens.size(); });
-  std::vector<std::vector<size_t>> batches;
-  int64_t longest = 0;
-  for (const size_t i : order) {
-    if (batches.empty() || (int64_t(batches.back().size()) + 1) * (longest + span) > kTokens) {
-      longest = int64_t(requests[i].tokens.size());
-      batches.emplace_back();
-    }
-    batches.back().push_back(i);
+bool asks(const ScoreRequest& request) { return request.first < int64_t(request.tokens.size()); }
+
+/// Do both have the same tokens before the first one asked about?
+bool same_prefix(const ScoreRequest& a, const ScoreRequest& b) {
+  return a.first == b.first && std::equal(a.tokens.begin(), a.tokens.begin() + a.first, b.tokens.begin());
+}
+
+std::vector<Group> group(std::span<const ScoreRequest> requests) {
+  std::vector<Group> groups;
+  for (size_t i = 0, end; i < requests.size(); i = end) {
+    end = i + 1;
+    if (!asks(requests[i])) continue;
+    while (end < requests.size() && asks(requests[end]) && same_prefix(requests[i], requests[end])) ++end;
+    Group group{i, end, end - i > 1 ? requests[i].first - 1 : 0, 0};
+    group.work = group.prefix;
+    for (size_t k = i; k < end; ++k) group.work += int64_t(read_behind(requests[k], group.prefix).size());
+    groups.push_back(group);
   }
+  return groups;
+}
+
+/// Batches of groups in their order; the work of a batch is bounded unless one group alone is more.
+std::vector<std::span<const Group>> cut(std::span<const Group> groups) {
+  constexpr int64_t kTokens = 1024;
+  std::vector<std::span<const Group>> batches;
+  size_t begin = 0;
+  int64_t work = 0;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    if (g > begin && work + groups[g].work > kTokens) {
+      batches.push_back(groups.subspan(begin, g - begin));
+      begin = g;
+      work = 0;
+    }
+    work += groups[g].work;
+  }
+  if (begin < groups.size()) batches.push_back(groups.subspan(begin));
   return batches;
 }
 
@@ -159,24 +219,24 @@ std::vector<TokenScore> score_rows(const Tensor& logits, std::span<const int32_t
 std::vector<std::vector<TokenScore>> score(const Model& model, std::span<const ScoreRequest> requests,
                                            const Tick& tick) {
   for (const ScoreRequest& request : requests) check(request, model.config().vocab);
-  const auto batches = cut(model, requests);
-  std::vector<std::vector<TokenScore>> scores(requests.size());
+  const std::vector<Group> groups = group(requests);
+  const auto batches = cut(groups);
+  std::vector<Scores> scores(requests.size());
   std::mutex mutex;  // of the count
-  auto done =
-      std::ranges::count_if(requests, [](const auto& r) { return r.first >= int64_t(r.tokens.size()); });
-  run_all(int64_t(batches.size()), [&](int64_t i) {
-    const std::vector<size_t>& batch = batches[size_t(i)];
-    Requests members;
-    for (const size_t member : batch) members.push_back(&requests[member]);
-    const Scores all = score_batch(model, members);
+  int64_t done = std::ranges::count_if(requests, [](const ScoreRequest& r) { return !asks(r); });
+  run_all(int64_t(batches.size()), [&](int64_t task) {
+    const std::span<const Group> batch = batches[size_t(task)];
+    const Scores all = score_batch(model, requests, batch);
     auto next = all.begin();
-    for (const size_t member : batch) {
-      const int64_t count = int64_t(requests[member].tokens.size()) - requests[member].first;
-      scores[member].assign(next, next + count);
-      next += count;
-    }
+    int64_t scored = 0;
+    for (const Group& group : batch)
+      for (size_t i = group.begin; i < group.end; ++i, ++scored) {
+        const int64_t count = int64_t(requests[i].tokens.size()) - requests[i].first;
+        scores[i].assign(next, next + count);
+        next += count;
+      }
     const std::lock_guard lock(mutex);
-    done += int64_t(batch.size());
+    done += scored;
     return !tick || tick(done, int64_t(requests.size()));
   });
   return scores;

@@ -1,10 +1,11 @@
 // How likely a model finds texts, token by token: what evaluation tasks and the server score with.
 //
-// Sequences of similar length run in one batch of about a thousand tokens, padded on the right; batches are
-// dealt to threads. All that a model computes about a token depends on the tokens before it alone, to the
-// last bit (a product's elements are sums in one order, whatever else is in the matrix): so do the scores,
-// whatever else is scored at the same time, in which order, on how many threads. No more logits exist at once
-// than one block per thread.
+// Sequences run in batches of about a thousand tokens, without padding; those next to each other that have
+// their beginning in common (the choices of a question) share one reading of it. Batches are dealt to
+// threads. All that a model computes about a token depends on the tokens before it alone, to the last bit (a
+// product's elements are sums in one order, whatever else is in the matrix): so do the scores, whatever else
+// is scored at the same time, in which order, on how many threads. No more logits exist at once than one
+// block per thread.
 #pragma once
 
 #include "models/model.hpp"
@@ -24,7 +25,8 @@ struct TokenScore {
 std::vector<std::vector<TokenScore>> score(const Model& model,
                                            std::span<const std::vector<int32_t>> sequences);
 
-/// A sequence of which only tokens [first, end) are wanted: the logits of others are not computed.
+/// A sequence of which only tokens [first, end) are wanted: the logits of others are not computed, and what
+/// is before token first - 1 is read once for neighbours that have it in common.
 struct ScoreRequest {
   std::vector<int32_t> tokens;
   int64_t first = 1;

@@ -110,6 +110,28 @@ TEST_CASE("scoring: asked for the last tokens only, it gives their scores with t
   }
 }
 
+TEST_CASE("scoring: choices behind one context share its reading, with the bits each has alone") {
+  for (const std::string name : {"lm-rmoe", "llama-rmoe", "llama-dense"}) {
+    CAPTURE(name);
+    const TinyCase c = tiny_case(name);
+    Model model(c.model, c.router, 3);
+    spread_parameters(model);
+    const auto context = some_sequences(c.model.vocab)[6];  // 24 tokens
+    std::vector<ScoreRequest> requests;
+    for (const int n : {3, 1, 30, 2}) {
+      requests.push_back({context, 24});
+      for (int i = 0; i < n; ++i) requests.back().tokens.push_back((i + n) % 11);
+    }
+    requests.push_back({context, 12});  // other contexts around it
+    requests.insert(requests.begin(), {{1, 2, 3}, 1});
+    const auto scores = score(model, requests);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const Scores alone = score_alone(model, requests[i].tokens);
+      CHECK(same_bits(scores[i], {alone.begin() + requests[i].first - 1, alone.end()}));
+    }
+  }
+}
+
 TEST_CASE("scoring: rows of logits, ties to the lower id, huge and infinite values") {
   const auto row = [](std::vector<float> logits, int32_t target) {
     const auto V = int64_t(logits.size());
@@ -133,8 +155,9 @@ TEST_CASE("scoring: rows of logits, ties to the lower id, huge and infinite valu
 TEST_CASE("scoring: counts sequences, stops when told, and passes errors on from its threads") {
   const TinyCase c = tiny_case("llama-smoe");
   Model model(c.model, c.router, 3);
-  std::vector<ScoreRequest> requests(6, {std::vector<int32_t>(600, 3), 590});  // a batch each
-  requests.push_back({{1}});                                                   // asks for nothing
+  std::vector<ScoreRequest> requests;
+  for (int32_t i = 0; i < 6; ++i) requests.push_back({std::vector<int32_t>(600, i), 590});  // a batch each
+  requests.push_back({{1}});  // asks for nothing
   std::vector<int64_t> counts;
   score(model, requests, [&](int64_t done, int64_t all) {
     CHECK(all == 7);

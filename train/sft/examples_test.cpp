@@ -56,8 +56,9 @@ TEST_CASE("sft: the loss is the mean over the responses' tokens, as scoring find
     int64_t tokens = 0;
     for (const Example& example : examples) {
       if (example.learned() == 0) continue;
-      const auto scores = score(model, std::vector<ScoreRequest>{{example.tokens, example.prompt}});
-      for (const TokenScore& s : scores[0]) {
+      const std::vector<ScoreRequest> request{{example.tokens, example.prompt}};
+      const std::vector<TokenScore> scores = score(model, request)[0];
+      for (const TokenScore& s : scores) {
         sum -= double(s.log_prob);
         ++tokens;
       }

@@ -256,7 +256,7 @@ TEST_CASE("tasks: damaged files are errors, never crashes") {
   const TestFolder folder;
   for (const Task& task : all_tasks()) {
     const std::string seed = read_text(kGolden / "hub" / (task.name + ".jsonl"));
-    fuzz({seed}, 150, [&](std::string_view bytes) {
+    fuzz({seed}, 60, [&](std::string_view bytes) {
       folder.write(task.name + ".jsonl", std::string(bytes));
       for (const Question& question : load_questions(task, folder.path()))
         CHECK(question.gold < int64_t(question.choices.size()));
