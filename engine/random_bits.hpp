@@ -5,8 +5,8 @@
 
 namespace rmoe {
 
-/// Bit i of `words` (32 to a word, the lowest first) is set if uniform_at(seed, stream, first + i) >= least, for
-/// i in [0, n); the rest of the last word is clear.
+/// Bit i of `words` (32 to a word, the lowest first) is set if uniform_at(seed, stream, first + i) >= least,
+/// for i in [0, n); the rest of the last word is clear.
 void uniform_at_least(uint32_t* words, int64_t n, double least, uint64_t seed, uint64_t stream,
                       uint64_t first);
 
