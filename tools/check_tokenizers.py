@@ -61,7 +61,8 @@ def mixed_text(sources, size):
 
 
 def rmoe(*args, **kwargs):
-    return subprocess.run([ARGS.rmoe, "tokenizer", *map(str, args)], check=True, stdout=subprocess.PIPE, **kwargs).stdout
+    command = [ARGS.rmoe, "tokenizer", *map(str, args)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, **kwargs).stdout
 
 
 def report(what, good, extra=""):
@@ -152,7 +153,8 @@ def check_sentencepiece(folder, text_file, text, train_file):
     print(f"{'':10}SentencePiece model of {ARGS.vocab} pieces in {time.time() - begin:.1f} s")
     plain = folder / "plain.txt"
     plain.write_bytes(text.replace("\u2581", "").encode())
-    others = {"dummy prefix": [], "user-defined symbols": ["--user_defined_symbols=Abbey, the the,\u2581of\u2581the,<u>"]}
+    symbols = "--user_defined_symbols=Abbey, the the,\u2581of\u2581the,<u>"
+    others = {"dummy prefix": [], "user-defined symbols": [symbols]}
     found = {"ours": ours}
     for name, flags in others.items():
         found[name] = folder / name.replace(" ", "-")

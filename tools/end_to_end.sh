@@ -1,7 +1,7 @@
 #!/bin/sh
-# From raw text to evaluated models, on two CPU cores in less than half an hour: corpus, tokenizer, shards, SMoE and RMoE
-# pre-trained and fine-tuned, evaluated natively, served, and evaluated by the real lm-evaluation-harness, which must
-# agree. Everything is written below FOLDER; started again, it goes on where it stopped.
+# From raw text to evaluated models, on two CPU cores in less than half an hour: corpus, tokenizer, shards, SMoE and
+# RMoE pre-trained and fine-tuned, evaluated natively, served, and evaluated by the real lm-evaluation-harness, which
+# must agree. Everything is written below FOLDER; started again, it goes on where it stopped.
 # Usage: tools/end_to_end.sh [RMOE [FOLDER [STEPS]]]
 # The harness comes from the Python package index (pip install "lm_eval[api]"), or is LM_EVAL if that is set.
 set -eu
@@ -47,7 +47,8 @@ for router in smoe rmoe; do
   run=$folder/$router-sft
   title "native evaluation, $router"
   "$rmoe" eval "$run" --tasks $names --tasks-dir $tasks
-  "$rmoe" eval "$run" --tasks $names --tasks-dir $tasks --json --samples "$folder/$router.jsonl" > "$folder/$router.json"
+  "$rmoe" eval "$run" --tasks $names --tasks-dir $tasks --json --samples "$folder/$router.jsonl" \
+    > "$folder/$router.json"
 
   title "the harness against rmoe serve, $router"
   "$rmoe" serve "$run" --port 0 > "$folder/serve.log" &

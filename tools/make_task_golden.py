@@ -4,9 +4,9 @@
     python3 -m venv .venv-harness && .venv-harness/bin/pip install lm_eval==0.4.13
     .venv-harness/bin/python tools/make_task_golden.py tests/golden/tasks
 
-The files hold what is easy to get wrong: brackets, double spaces, Unicode white space and capitals, empty supports, labels
-that are digits, in the original form of each set (in sets/) and in that of the Hugging Face hub (in hub/). The real
-harness turns the latter into requests and metrics, with a model whose log-likelihoods are checksums of the request:
+The files hold what is easy to get wrong: brackets, double spaces, Unicode white space and capitals, empty supports,
+labels that are digits, in the original form of each set (in sets/) and in that of the Hugging Face hub (in hub/). The
+real harness turns the latter into requests and metrics, with a model whose log-likelihoods are checksums of requests:
     logprob = -(crc32(context + "|" + continuation) % 10007) / 1000,  greedy = crc32 % 3 == 0
 golden.json has both. stderr of perplexity is left out: the harness draws it with Python's generator.
 """

@@ -19,7 +19,8 @@ FOLDER = ROOT / "tests/golden/tokenizer"
 
 NASTY = "".join([
     "It's the first line; they'll say we've DON'T'S 'twas y'all'd I'M 'Ll \u2019s '\u017f don\u2019t.\n",
-    "  two spaces,   three,\ttab \t mixed, trailing   \n\n\n   \n\r\nCRLF\r\n \r \x0b\x0c\x1c\x85\xa0\u1680\u2028\u3000x\n",
+    "  two spaces,   three,\ttab \t mixed, trailing   \n\n\n   \n"
+    "\r\nCRLF\r\n \r \x0b\x0c\x1c\x85\xa0\u1680\u2028\u3000x\n",
     "1 12 123 1234 12345,6.78e-9 \u0661\u0662\u0663 \u0967\u0968 \uff11\uff12 \u00bd \u2167 \U0001d7d8 x2y3 4th\n",
     "\U0001f600\U0001f469\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 \U0001f44d\U0001f3fd \u2764\ufe0f "
     "\U0001f1e9\U0001f1ea\n",

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes data/tokenizer/unicode_table.cpp: which code points are letters and which are numbers.
 
-The answer is asked, code point by code point, from the regular-expression engine inside Hugging Face `tokenizers`: it has
-a Unicode version of its own (0.23.3: Unicode 16), and byte-level BPE is cut into words by exactly that one.
+The answer is asked, code point by code point, from the regular-expression engine inside Hugging Face `tokenizers`: it
+has a Unicode version of its own (0.23.3: Unicode 16), and byte-level BPE is cut into words by exactly that one.
 
     pip install tokenizers==0.23.3
     tools/make_unicode_table.py > data/tokenizer/unicode_table.cpp

@@ -4,6 +4,7 @@
 #include "ops/cross_entropy/cross_entropy.hpp"
 
 #include <cmath>
+#include <fmt/core.h>
 #include <numbers>
 
 namespace rmoe {
@@ -32,6 +33,9 @@ Evaluation run(const Model& model, const EvalBlocks& pass, const Tick& tick) {
 
 double Evaluation::bpc() const { return loss / std::numbers::ln2; }
 double Evaluation::ppl() const { return std::exp(loss); }
+std::string Evaluation::text(bool byte_level) const {
+  return byte_level ? fmt::format("BPC {:.4f}", bpc()) : fmt::format("PPL {:.3f}", ppl());
+}
 
 Evaluation evaluate(const Model& model, const Tokens& tokens, int64_t streams, int64_t T, int64_t blocks,
                     const Tick& tick) {

@@ -9,6 +9,7 @@
 #include "models/model.hpp"
 
 #include <functional>
+#include <string>
 
 namespace rmoe {
 
@@ -17,6 +18,8 @@ struct Evaluation {
   int64_t tokens = 0;  // predicted
   double bpc() const;
   double ppl() const;
+  /// "BPC 2.1069" if a token is a byte, else "PPL 31.28".
+  std::string text(bool byte_level) const;
 };
 
 /// Called after each block; returns false to stop early.

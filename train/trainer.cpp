@@ -185,8 +185,8 @@ void Run::validate() {
   write("", {{"valid_loss", valid_.loss}, {"valid_bpc", valid_.bpc()}, {"valid_ppl", valid_.ppl()}});
   const bool best = valid_.loss < best_loss_;
   if (best) best_loss_ = valid_.loss;
-  progress_.say(fmt::format("step {}: valid loss {:.4f}  BPC {:.4f}{}", state_.step, valid_.loss,
-                            valid_.bpc(), best ? "  (best)" : ""));
+  progress_.say(fmt::format("step {}: valid loss {:.4f}  {}{}", state_.step, valid_.loss,
+                            valid_.text(data_.tokenizer->is_byte_level()), best ? "  (best)" : ""));
   if (best) save(true);
 }
 

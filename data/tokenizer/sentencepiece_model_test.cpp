@@ -83,7 +83,7 @@ TEST_CASE("tokenizer.model: what is not supported or wrong is named") {
 
 TEST_CASE("tokenizer.model: a file that is cut off is refused") {
   const std::string whole = golden_bytes("plain.model");
-  CHECK(refusal(whole) == "");
+  CHECK_NOTHROW(make_tokenizer("tokenizer.model", whole));
   for (const size_t size : {size_t{0}, size_t{1}, size_t{5000}, whole.size() - 1})
     CHECK(refusal(whole.substr(0, size)).starts_with("tokenizer.model: "));
   CHECK(refusal("not a model at all").starts_with("tokenizer.model: "));

@@ -14,7 +14,7 @@ std::string write_tokenizer_json(const BpeModel& model);
 /// The same file with a note on which of its added tokens begin and end a text and fill up: tokenizer.json
 /// itself does not say, the files beside it do. Empty names are none. Replaces an older note.
 struct SpecialNames {
-  std::string bos, eos, pad;
+  std::string bos = {}, eos = {}, pad = {};
 };
 std::string note_special_tokens(const std::string& bytes, const SpecialNames& names);
 

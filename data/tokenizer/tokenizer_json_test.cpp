@@ -31,7 +31,8 @@ std::string refusal(const char* pointer, const json& value) {
 }  // namespace
 
 TEST_CASE("tokenizer.json: both shapes of merges") {
-  for (const json& merges : {json{"a b"}, json{{"a", "b"}}}) {
+  for (const char* text : {R"(["a b"])", R"([["a", "b"]])"}) {
+    const json merges = json::parse(text);
     const TokenizerPtr tokenizer = make_tokenizer("tokenizer.json", changed("/model/merges", merges));
     CHECK(tokenizer->encode("ab") == Ids{2});
     CHECK(tokenizer->file_bytes() == changed("/model/merges", merges));
@@ -87,10 +88,11 @@ TEST_CASE("tokenizer.json: what begins and ends a text is noted, or goes by cust
   CHECK(model.bos == 4);
   CHECK(model.eos == 4);
   CHECK(model.pad == 3);
-  const BpeModel again = read_tokenizer_json(note_special_tokens(noted, {.eos = "<x>"}));
+  const BpeModel again =
+      read_tokenizer_json(note_special_tokens(noted, {.bos = {}, .eos = "<x>", .pad = {}}));
   CHECK_FALSE(again.bos);
   CHECK(again.eos == 4);
-  CHECK(error_of([&] { note_special_tokens(noted, {.eos = "<y>"}); }) ==
+  CHECK(error_of([&] { note_special_tokens(noted, {.bos = {}, .eos = "<y>", .pad = {}}); }) ==
         "tokenizer: eos_token is \"<y>\", which is no added token of tokenizer.json");
 }
 

@@ -116,9 +116,12 @@ const std::vector<Task> kTasks{
 fs::path find_file(const Task& task, const fs::path& folder) {
   const fs::path published = task.file;
   const fs::path file_name = published.filename();
-  const std::vector<fs::path> places{task.name + ".jsonl",    task.name + ".json",
-                                     published,               file_name,
-                                     task.source / file_name, fs::path(task.source) / task.source / file_name};
+  const std::vector<fs::path> places{task.name + ".jsonl",
+                                     task.name + ".json",
+                                     published,
+                                     file_name,
+                                     task.source / file_name,
+                                     fs::path(task.source) / task.source / file_name};
   std::string tried;
   for (const fs::path& place : places) {
     if (fs::exists(folder / place)) return folder / place;
