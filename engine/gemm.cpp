@@ -72,7 +72,7 @@ struct Tile {
 /// matter: the bits of a product do not depend on how it is cut.
 Tile choose_tile(int64_t m, int64_t n, int64_t jobs) {
   constexpr int64_t kMostRows = 120, kLeastColumns = 128;
-  const int64_t wanted = thread_count() == 1 ? 1 : 8 * thread_count();
+  const int64_t wanted = thread_count() == 1 ? 1 : 4 * thread_count();
   Tile t{std::min(m, kMostRows), n};
   const auto halve = [](int64_t size, int64_t unit) { return pieces(pieces(size, 2), unit) * unit; };
   while (pieces(m, t.rows) * pieces(n, t.columns) * jobs < wanted) {
@@ -123,7 +123,7 @@ Job<T> slice(Job<T> job, int64_t k0, int64_t depth) {
 /// Packs every B, then multiplies.
 template <class T>
 void run_slice(std::vector<Job<T>>& jobs) {
-  constexpr int64_t kPackColumns = 128;
+  constexpr int64_t kPackColumns = 64;
   int64_t size = 0;
   std::vector<int64_t> starts;
   std::vector<Part> packs, parts;
