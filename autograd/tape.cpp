@@ -1,5 +1,7 @@
 #include "autograd/tape.hpp"
 
+#include "engine/profile.hpp"
+
 #include <algorithm>
 
 namespace rmoe {
@@ -78,6 +80,33 @@ Tensors take_gradients(Slots& outputs) {
   return dys;
 }
 
+double bytes_of(const Tensors& tensors) {
+  double bytes = 0;
+  for (const Tensor& t : tensors) bytes += double(t.bytes());
+  return bytes;
+}
+
+double bytes_of(const Slots& slots) {
+  double bytes = 0;
+  for (const auto& s : slots)
+    if (s) bytes += double(s->shape.numel() * size_of(s->dtype));
+  return bytes;
+}
+
+/// What an op reads and writes at least: its inputs and outputs going forward; going back the gradients of
+/// both, and those inputs again.
+void profile_forward(const char* op, const Tensors& ys, const Vars& inputs) {
+  if (!profile::running()) return;
+  double bytes = bytes_of(ys);
+  for (const Var& x : inputs) bytes += double(x.value().bytes());
+  profile::mark(op, profile::Pass::forward, bytes);
+}
+
+void profile_backward(const Entry& entry, const Tensors& dys) {
+  if (profile::running())
+    profile::mark(entry.op, profile::Pass::backward, bytes_of(dys) + 2 * bytes_of(entry.inputs));
+}
+
 void replay(Tape& t) {
   while (!t.entries.empty()) {
     Entry entry = std::move(t.entries.back());
@@ -87,6 +116,7 @@ void replay(Tape& t) {
     Grads grads(entry.op, entry.inputs);
     entry.backward(dys, grads);
     grads.finish();
+    profile_backward(entry, dys);
   }
 }
 
@@ -129,6 +159,7 @@ void Grads::finish() {
 }
 
 Vars record(const char* op, const Tensors& ys, const Vars& inputs, BackwardMany backward) {
+  profile_forward(op, ys, inputs);
   const bool differentiable = grad_enabled() && any_requires_grad(inputs);
   Vars outputs = make_outputs(ys, differentiable);
   if (differentiable)
@@ -180,12 +211,12 @@ Vars recompute(const std::function<Vars(const Vars&)>& segment, const Vars& inpu
       {"recompute", slots_of(inputs), slots_of(outputs), [=](const Tensors& dys, Grads& d) {
          const NestedTape nested;
          Vars again;
-         for (const Var& x : kept) again.push_back(x.requires_grad() ? Var::leaf(x.value()) : detach(x));
+         for (const Var& x : kept) again.push_back(make_outputs({x.value()}, x.requires_grad())[0]);
          backward(segment(again), dys);
          for (size_t i = 0; i < again.size(); ++i) {
            if (!d.wants(i)) continue;
-           const Tensor dx = again[i].grad();
-           d.give(i, dx ? dx : zeros(again[i].shape(), acc_type(again[i].value().dtype())));
+           const Tensor dx = again[i].grad(), x = again[i].value();
+           d.give(i, dx ? dx : zeros(x.shape(), x.dtype(), x.device()));
          }
        }});
   return outputs;

@@ -12,8 +12,8 @@ Var Var::leaf(Tensor value) {
 
 std::shared_ptr<GradSlot> Var::make_slot(const Tensor& value, bool leaf) {
   RMOE_CHECK(value.dtype() != DType::i32, "autograd: integers have no gradient");
-  return std::make_shared<GradSlot>(
-      GradSlot{value.shape(), acc_type(value.dtype()), value.device(), leaf, Tensor(), false});
+  const DType dtype = leaf ? acc_type(value.dtype()) : value.dtype();
+  return std::make_shared<GradSlot>(GradSlot{value.shape(), dtype, value.device(), leaf, Tensor(), false});
 }
 
 void Var::reserve_grad() {

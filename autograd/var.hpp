@@ -12,7 +12,7 @@ namespace rmoe {
 /// backward closure kept is freed as soon as the model lets go of it.
 struct GradSlot {
   Shape shape;
-  DType dtype;  // accumulation type: fp32 also for bf16 values
+  DType dtype;  // the value's; a leaf's is its accumulation type: fp32 also for bf16 parameters
   Device device;
   bool leaf;    // a parameter: the buffer stays for the next step
   Tensor grad;  // allocated by the first backward that reaches it

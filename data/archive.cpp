@@ -158,4 +158,28 @@ std::string decompress(std::string_view data) {
   return read_all(reader.get(), name);
 }
 
+Decompressor::Decompressor(const fs::path& file)
+    : name_(file.string()), reader_(archive_read_new(), &archive_read_free) {
+  RMOE_CHECK(reader_, "archive: libarchive does not start");
+  archive* reader = reader_.get();
+  archive_read_support_filter_gzip(reader);
+  archive_read_support_filter_bzip2(reader);
+  archive_read_support_filter_xz(reader);
+  archive_read_support_filter_zstd(reader);
+  archive_read_support_format_raw(reader);
+  archive_entry* entry = nullptr;
+  RMOE_CHECK(archive_read_open_filename(reader, file.c_str(), kBlock) == ARCHIVE_OK &&
+                 archive_read_next_header(reader, &entry) == ARCHIVE_OK,
+             "archive: ", name_, ": ", reason(reader));
+  RMOE_CHECK(archive_filter_count(reader) > 1, "archive: ", name_, " is not compressed as its name says");
+}
+
+size_t Decompressor::read(char* data, size_t bytes) {
+  const la_ssize_t n = archive_read_data(reader_.get(), data, bytes);
+  RMOE_CHECK(n >= 0, "archive: ", name_, ": ", reason(reader_.get()));
+  return size_t(n);
+}
+
+int64_t Decompressor::position() const { return archive_filter_bytes(reader_.get(), -1); }
+
 }  // namespace rmoe

@@ -15,9 +15,14 @@ struct DataConfig {
 
   template <class Visitor>
   void fields(Visitor& field) {
-    field("path", path, "a file or folder of text; a folder with train/valid/test files keeps its own split");
+    field("path", path,
+          "a file or folder of text; a folder with train/valid/test files keeps its own split; a folder of "
+          "shards "
+          "(\"rmoe data prepare\", llm.c, nanoGPT), or several with weights: \"DIR:0.7, DIR:0.3\"");
     field("tokens", tokens,
-          "\"byte\", \"word\" (white-space separated, <eos> at each line end), or the path of a tokenizer");
+          "\"byte\", \"word\" (white-space separated, <eos> at each line end), or the path of a tokenizer; "
+          "prepared shards bring "
+          "theirs");
     field("newline", newline,
           "bytes only: newline is \"eos\" (enwik8's rule, <eos> token), \"byte\" or \"drop\"");
     field("valid_share", valid_share,

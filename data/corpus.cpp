@@ -1,6 +1,7 @@
 #include "data/corpus.hpp"
 
 #include "data/sha256.hpp"
+#include "data/shards/shard_corpus.hpp"
 #include "data/vocabulary.hpp"
 #include "engine/error.hpp"
 
@@ -21,6 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr std::array<const char*, 3> kSplitNames{"train", "valid", "test"};
 using Texts = std::array<std::string, 3>;
+using Splits = std::array<std::vector<int32_t>, 3>;
 
 std::string read_text(const fs::path& file) {
   RMOE_CHECK(!fs::is_directory(file), "data: ", file.string(), " is a folder, wanted a file");
@@ -118,15 +120,15 @@ Texts read_texts(const DataConfig& config) {
   return cut(text, config);
 }
 
-std::string fingerprint_of(const Corpus& corpus) {
+std::string fingerprint_of(const Splits& splits, const Tokenizer& tokenizer) {
   Sha256 sum;
-  for (const auto* split : {&corpus.train, &corpus.valid, &corpus.test}) {
-    const int64_t size = int64_t(split->size());
+  for (const std::vector<int32_t>& split : splits) {
+    const int64_t size = int64_t(split.size());
     sum.update(&size, sizeof size);
-    sum.update(split->data(), split->size() * sizeof(int32_t));
+    sum.update(split.data(), split.size() * sizeof(int32_t));
   }
-  const std::string tokenizer = corpus.tokenizer->file_bytes();
-  sum.update(tokenizer.data(), tokenizer.size());
+  const std::string file = tokenizer.file_bytes();
+  sum.update(file.data(), file.size());
   return sum.hex();
 }
 
@@ -161,25 +163,34 @@ std::function<std::vector<int32_t>(const std::string&)> make_reader(const DataCo
 }  // namespace
 
 Corpus load_corpus(const DataConfig& config) {
+  if (const auto parts = shards_meant_by(config.path); !parts.empty()) return load_shards(parts, config);
   Corpus corpus;
   const auto tokens_of = make_reader(config, corpus.tokenizer);
   Texts texts = read_texts(config);
-  const std::array<std::vector<int32_t>*, 3> splits{&corpus.train, &corpus.valid, &corpus.test};
+  Splits splits;
   const std::array<bool, 3> wanted{true, config.valid_share > 0, config.test_share > 0};
   for (int i = 0; i < 3; ++i) {
     corpus.bytes += int64_t(texts[i].size());
     try {
-      *splits[i] = tokens_of(texts[i]);
+      splits[i] = tokens_of(texts[i]);
     } catch (const Error& error) {
       fail("data: ", config.path, " (", kSplitNames[i], " split): ", error.what());
     }
     texts[i] = {};
-    RMOE_CHECK(!wanted[i] || splits[i]->size() >= 2, "data: ", config.path, ": the ", kSplitNames[i],
-               " split has ", splits[i]->size(),
+    RMOE_CHECK(!wanted[i] || splits[i].size() >= 2, "data: ", config.path, ": the ", kSplitNames[i],
+               " split has ", splits[i].size(),
                " tokens, at least 2 are needed: use more text or a larger share");
   }
-  corpus.fingerprint = fingerprint_of(corpus);
+  corpus.fingerprint = fingerprint_of(splits, *corpus.tokenizer);
+  corpus.train = std::move(splits[0]);
+  corpus.valid = std::move(splits[1]);
+  corpus.test = std::move(splits[2]);
   return corpus;
+}
+
+std::unique_ptr<Stream> training_stream(const Corpus& corpus, int64_t B, int64_t T, uint64_t seed) {
+  if (corpus.sources.empty()) return std::make_unique<BatchStream>(corpus.train, B, T, seed);
+  return std::make_unique<PackedStream>(corpus.sources, B, T, seed);
 }
 
 }  // namespace rmoe

@@ -6,10 +6,14 @@
 //                                                  two of the three are an error
 //   any other folder                               its files, sorted by path, joined and cut like one file
 //
+//   a folder of shards                             data/shards: its own splits and its own tokenizer
+//   "DIR:WEIGHT, DIR:WEIGHT"                       a mixture of folders of shards with one tokenizer
+//
 // enwik8 and text8 have the published 90M / 5M / 5M bytes under the default shares.
 #pragma once
 
 #include "data/config.hpp"
+#include "data/shards/packed_stream.hpp"
 #include "data/tokenizer/tokenizer.hpp"
 
 #include <string>
@@ -19,12 +23,17 @@ namespace rmoe {
 
 struct Corpus {
   TokenizerPtr tokenizer;
-  std::vector<int32_t> train, valid, test;
-  int64_t bytes = 0;        // of the text on disk
-  std::string fingerprint;  // sha256 of the tokens and the tokenizer: a run resumes only on equal data
+  Tokens train, valid, test;         // of a mixture: of its parts, one after another
+  std::vector<TokenSource> sources;  // shards, to be packed and shuffled; none: a text
+  int64_t bytes = 0;                 // on disk
+  std::string fingerprint;  // a run resumes only on equal data. Of a text, sha256 of the tokens and the
+                            // tokenizer; of shards, of their headers and their weights
 };
 
 Corpus load_corpus(const DataConfig& config);
+
+/// What a model is trained on: parallel streams of a text, packed samples of shards.
+std::unique_ptr<Stream> training_stream(const Corpus& corpus, int64_t B, int64_t T, uint64_t seed);
 
 /// Sizes of train, valid and test out of `size` for the two shares of the end of a text.
 struct SplitSizes {

@@ -43,10 +43,10 @@ TEST_CASE("corpus: one file is cut by shares, in order, and every split ends wit
   const Corpus c = load_corpus(
       {.path = folder.write("text", "0123456\n8901234567\n9"), .valid_share = 0.25, .test_share = 0.05});
   CHECK(c.bytes == 20);
-  CHECK(c.tokenizer->decode(c.train) == "0123456\n890123\n");
-  CHECK(c.tokenizer->decode(c.valid) == "4567\n");  // ends in a newline already
-  CHECK(c.tokenizer->decode(c.test) == "9\n");
-  CHECK(c.train.back() == c.valid.back());
+  CHECK(c.tokenizer->decode(c.train.to_vector()) == "0123456\n890123\n");
+  CHECK(c.tokenizer->decode(c.valid.to_vector()) == "4567\n");  // ends in a newline already
+  CHECK(c.tokenizer->decode(c.test.to_vector()) == "9\n");
+  CHECK(c.train.to_vector().back() == c.valid.to_vector().back());
   CHECK(c.tokenizer->size() == 11);
 }
 
@@ -61,8 +61,8 @@ TEST_CASE("corpus: bytes with <eos> are what the published preparation of enwik8
   }
   const Corpus raw = load_corpus({.path = (folder.path() / "raw").string()});
   const Corpus prepared = load_corpus({.path = (folder.path() / "prepared").string(), .tokens = "word"});
-  CHECK(raw.train == prepared.train);
-  CHECK(raw.test == prepared.test);
+  CHECK(raw.train.to_vector() == prepared.train.to_vector());
+  CHECK(raw.test.to_vector() == prepared.test.to_vector());
   CHECK(raw.tokenizer->size() == prepared.tokenizer->size());
   CHECK(raw.fingerprint != prepared.fingerprint);
 }
@@ -71,16 +71,17 @@ TEST_CASE("corpus: words are cut at line ends") {
   const TestFolder folder;
   const Corpus c = load_corpus(
       {.path = folder.write("text", lines(20)), .tokens = "word", .valid_share = 0.25, .test_share = 0.2});
-  CHECK(c.tokenizer->decode(c.train) + c.tokenizer->decode(c.valid) + c.tokenizer->decode(c.test) ==
+  CHECK(c.tokenizer->decode(c.train.to_vector()) + c.tokenizer->decode(c.valid.to_vector()) +
+            c.tokenizer->decode(c.test.to_vector()) ==
         lines(20));
   CHECK(c.tokenizer->size() == 22);  // "line", twenty numbers, <eos>
   const Corpus one_line = load_corpus({.path = folder.write("one", "a b c d e f g h"),
                                        .tokens = "word",
                                        .valid_share = 0.3,
                                        .test_share = 0.3});
-  CHECK(one_line.tokenizer->decode(one_line.train) == "a b c\n");
-  CHECK(one_line.tokenizer->decode(one_line.valid) == "d e\n");
-  CHECK(one_line.tokenizer->decode(one_line.test) == "f g h\n");
+  CHECK(one_line.tokenizer->decode(one_line.train.to_vector()) == "a b c\n");
+  CHECK(one_line.tokenizer->decode(one_line.valid.to_vector()) == "d e\n");
+  CHECK(one_line.tokenizer->decode(one_line.test.to_vector()) == "f g h\n");
 }
 
 TEST_CASE("corpus: words are the same whichever way lines end") {
@@ -125,9 +126,9 @@ TEST_CASE("corpus: a folder with train, valid and test files keeps its split") {
   folder.write("wiki.valid.tokens", "b c\n");
   folder.write("wiki.test.tokens", "d a\n");
   const Corpus c = load_corpus({.path = folder.path().string(), .tokens = "word"});
-  CHECK(c.train == std::vector<int32_t>{0, 1, 2});
-  CHECK(c.valid == std::vector<int32_t>{1, 3, 2});
-  CHECK(c.test == std::vector<int32_t>{4, 0, 2});
+  CHECK(c.train.to_vector() == std::vector<int32_t>{0, 1, 2});
+  CHECK(c.valid.to_vector() == std::vector<int32_t>{1, 3, 2});
+  CHECK(c.test.to_vector() == std::vector<int32_t>{4, 0, 2});
 }
 
 TEST_CASE("corpus: any other folder is its files, sorted and joined") {
@@ -137,7 +138,7 @@ TEST_CASE("corpus: any other folder is its files, sorted and joined") {
   folder.write("c.txt", "three\n");
   folder.write(".hidden/x", "secret");
   const Corpus c = load_corpus({.path = folder.path().string(), .valid_share = 0, .test_share = 0});
-  CHECK(c.tokenizer->decode(c.train) == "one\ntwo\nthree\n");
+  CHECK(c.tokenizer->decode(c.train.to_vector()) == "one\ntwo\nthree\n");
   CHECK(c.valid.empty());
 }
 

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <curl/curl.h>
+#include <limits>
 #include <memory>
 
 namespace rmoe {
@@ -43,7 +44,9 @@ size_t take(char* data, size_t, size_t count, void* self) {
 
 int report(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
   const auto& transfer = *static_cast<Transfer*>(self);
-  if (transfer.progress.bytes) transfer.progress.bytes(transfer.name, transfer.have, transfer.limit);
+  const bool sized = transfer.limit < std::numeric_limits<int64_t>::max();
+  if (transfer.progress.bytes)
+    transfer.progress.bytes(transfer.name, transfer.have, sized ? transfer.limit : transfer.have);
   return 0;
 }
 
@@ -75,12 +78,14 @@ CURLcode perform(const std::string& url, Transfer& transfer, std::string& proble
 std::string fetch(const std::string& url, const Download& wanted, const fs::path& part,
                   const Progress& progress) {
   int64_t have = size_or_zero(part);
-  if (have == wanted.bytes) return {};
-  if (have > wanted.bytes) fs::remove(part), have = 0;
+  const bool sized = wanted.bytes > 0;
+  if (sized ? have == wanted.bytes : have > 0 && sha256_file(part) == wanted.sha256) return {};
+  if (sized && have > wanted.bytes) fs::remove(part), have = 0;
 
   const std::unique_ptr<std::FILE, decltype(&std::fclose)> file(std::fopen(part.c_str(), "ab"), &std::fclose);
   RMOE_CHECK(file, "download: cannot write ", part.string(), ": ", std::strerror(errno));
-  Transfer transfer{file.get(), have, wanted.bytes, part.stem().string(), progress};
+  Transfer transfer{file.get(), have, sized ? wanted.bytes : std::numeric_limits<int64_t>::max(),
+                    part.stem().string(), progress};
   std::string problem;
   const CURLcode code = perform(url, transfer, problem);
   const bool stopped = code == CURLE_WRITE_ERROR && !transfer.too_long;
@@ -118,7 +123,8 @@ std::string fetch_whole(const std::string& url, const Download& wanted, const fs
 }  // namespace
 
 bool is_intact(const fs::path& file, int64_t bytes, const std::string& sha256) {
-  return fs::is_regular_file(file) && int64_t(fs::file_size(file)) == bytes && sha256_file(file) == sha256;
+  return fs::is_regular_file(file) && (bytes == 0 || int64_t(fs::file_size(file)) == bytes) &&
+         sha256_file(file) == sha256;
 }
 
 void download(const Download& wanted, const fs::path& file, const Progress& progress) {

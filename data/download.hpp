@@ -18,11 +18,11 @@ struct Progress {
 
 struct Download {
   std::vector<std::string> urls;  // the same file at several places, tried in order
-  int64_t bytes;
+  int64_t bytes;                  // 0: not known, the sum alone decides
   std::string sha256;
 };
 
-/// True if the file is there with this size and sum.
+/// True if the file is there with this size (0: any) and sum.
 bool is_intact(const std::filesystem::path& file, int64_t bytes, const std::string& sha256);
 
 /// Brings `file` into being, or leaves it alone if it is intact. What has arrived waits in FILE.part, which

@@ -2,7 +2,6 @@
 
 #include "engine/error.hpp"
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fmt/format.h>
@@ -23,20 +22,26 @@ Sha256::Sha256() : state_(std::make_unique<State>()) {
 }
 
 Sha256::~Sha256() = default;
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
 void Sha256::update(const void* data, size_t bytes) { EVP_DigestUpdate(state_->context, data, bytes); }
 
-std::string Sha256::hex() {
-  std::array<unsigned char, 32> digest;
-  EVP_DigestFinal_ex(state_->context, digest.data(), nullptr);
-  return fmt::format("{:02x}", fmt::join(digest, ""));
+Sum Sha256::bytes() {
+  Sum sum;
+  EVP_DigestFinal_ex(state_->context, sum.data(), nullptr);
+  return sum;
 }
 
-std::string sha256(std::string_view text) {
+std::string to_hex(const Sum& sum) { return fmt::format("{:02x}", fmt::join(sum, "")); }
+
+Sum sha256_bytes(std::string_view data) {
   Sha256 sum;
-  sum.update(text.data(), text.size());
-  return sum.hex();
+  sum.update(data.data(), data.size());
+  return sum.bytes();
 }
+
+std::string sha256(std::string_view text) { return to_hex(sha256_bytes(text)); }
 
 std::string sha256_file(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);

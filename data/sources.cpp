@@ -8,7 +8,6 @@
 
 #include <array>
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <fstream>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -19,7 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<const char*, 3> kSplitNames{"train", "valid", "test"};
 constexpr const char* kSums = "SHA256SUMS";
 
 void say(const Progress& progress, const std::string& line) {
@@ -59,20 +57,23 @@ void obtain(const Source& source, const fs::path& archive, const Progress& progr
   }
 }
 
-bool is_folder(const Source& source) { return source.sha256.empty(); }
+bool is_folder(const Source& source) { return !source.members.empty(); }
+bool is_archive(const Source& source) { return !source.archive_name.empty(); }
 
-bool has_its_sums(const fs::path& folder) {
+bool has_its_sums(const Source& source, const fs::path& folder) {
   std::ifstream sums(folder / kSums);
   std::string sum, file;
-  int found = 0;
+  size_t found = 0;
   for (; sums >> sum >> file; ++found) {
     if (!fs::is_regular_file(folder / file) || sha256_file(folder / file) != sum) return false;
   }
-  return found == int(kSplitNames.size());
+  return found == source.members.size();
 }
 
 bool is_there(const Source& source, const fs::path& result) {
-  return is_folder(source) ? has_its_sums(result) : is_intact(result, source.bytes, source.sha256);
+  if (is_folder(source)) return has_its_sums(source, result);
+  return is_archive(source) ? is_intact(result, source.bytes, source.sha256)
+                            : is_intact(result, source.archive.bytes, source.archive.sha256);
 }
 
 void unpack_folder(const Source& source, const fs::path& archive, const fs::path& result) {
@@ -80,9 +81,8 @@ void unpack_folder(const Source& source, const fs::path& archive, const fs::path
   const fs::path folder = work.path() / "splits";
   fs::create_directory(folder);
   std::ofstream sums(folder / kSums);
-  for (const char* split : kSplitNames) {
-    const std::string file = fmt::format("{}.txt", split);
-    unpack_member(archive, fmt::format(fmt::runtime(source.member), split), folder / file);
+  for (const auto& [name, file] : source.members) {
+    unpack_member(archive, name, folder / file);
     sums << sha256_file(folder / file) << "  " << file << "\n";
   }
   sums.close();
@@ -113,15 +113,18 @@ void unpack_file(const Source& source, const fs::path& archive, const fs::path& 
 
 fs::path get_source(const Source& source, const fs::path& folder, const Progress& progress) {
   fs::create_directories(folder);
-  const fs::path result = folder / source.result, archive = folder / source.archive_name;
+  const fs::path result = folder / source.result;
+  const fs::path archive = is_archive(source) ? folder / source.archive_name : result;
   if (is_there(source, result)) {
     say(progress, concat(source.name, ": ", result.string(), " is there and intact"));
     return result;
   }
   obtain(source, archive, progress);
-  say(progress, concat(source.name, ": unpacking ", archive.string()));
-  is_folder(source) ? unpack_folder(source, archive, result) : unpack_file(source, archive, result);
-  fs::remove(archive);
+  if (is_archive(source)) {
+    say(progress, concat(source.name, ": unpacking ", archive.string()));
+    is_folder(source) ? unpack_folder(source, archive, result) : unpack_file(source, archive, result);
+    fs::remove(archive);
+  }
   say(progress, concat(source.name, ": ", result.string(), " is ready"));
   return result;
 }

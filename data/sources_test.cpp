@@ -126,7 +126,9 @@ TEST_CASE("sources: a folder of splits carries its sums and is repaired when dam
                       .licence = "",
                       .archive = {{server.url()}, int64_t(zip.size()), sha256(zip)},
                       .archive_name = "w.zip",
-                      .member = "w/wiki.{}.tokens",
+                      .members = {{"w/wiki.train.tokens", "train.txt"},
+                                  {"w/wiki.valid.tokens", "valid.txt"},
+                                  {"w/wiki.test.tokens", "test.txt"}},
                       .result = "w"};
   const fs::path result = get_source(source, folder.path(), {});
   CHECK(load_corpus({.path = result.string(), .tokens = "word"}).tokenizer->size() == 3);
@@ -138,6 +140,32 @@ TEST_CASE("sources: a folder of splits carries its sums and is repaired when dam
   CHECK(content_of(result / "valid.txt") == "b\n");
 }
 
+TEST_CASE("sources: a file that is no archive, its size known or not") {
+  const TemporaryFolder folder;
+  const std::string text = "{\"text\": \"a b\"}\n";
+  const FileServer server(text);
+  for (const int64_t bytes : {int64_t(text.size()), int64_t{0}}) {
+    const Source source{.name = "plain",
+                        .about = "",
+                        .licence = "",
+                        .archive = {{server.url()}, bytes, sha256(text)},
+                        .result = "plain.jsonl"};
+    const fs::path corpora = folder.path() / std::to_string(bytes), file = corpora / "plain.jsonl";
+    const size_t requests = server.starts.size();
+    std::filesystem::create_directories(corpora);
+    std::ofstream(file.string() + ".part") << text.substr(0, 5);  // taken up where it broke off
+    CHECK(get_source(source, corpora, {}) == file);
+    CHECK(content_of(file) == text);
+    CHECK(server.starts.back() == 5);
+    get_source(source, corpora, {});
+    CHECK(server.starts.size() == requests + 1);
+    fs::rename(file, file.string() + ".part");  // whole, but not yet in its place
+    get_source(source, corpora, {});
+    CHECK(content_of(file) == text);
+    CHECK(server.starts.size() == requests + 1);
+  }
+}
+
 TEST_CASE("sources: the catalogue is complete and an unknown name lists it") {
   std::set<std::string> names;
   for (const Source& source : sources()) {
@@ -147,11 +175,13 @@ TEST_CASE("sources: the catalogue is complete and an unknown name lists it") {
     CHECK(!source.licence.empty());
     CHECK(source.archive.sha256.size() == 64);
     CHECK((source.sha256.size() == 64) == (source.bytes > 0));
-    CHECK((source.sha256.empty()) == (source.member.find("{}") != std::string::npos));
+    CHECK((source.sha256.size() == 64) == !source.member.empty());  // one file made of an archive
+    CHECK(source.archive_name.empty() == (source.member.empty() && source.members.empty()));
   }
   CHECK(
       error_of([] { get_source("enwik9", "corpora", {}); }) ==
-      "data get: no corpus is called enwik9: there are kjv, austen, enwik8, text8, wikitext-103, wikitext-2");
+      "data get: no corpus is called enwik9: there are kjv, austen, enwik8, text8, wikitext-103, wikitext-2, "
+      "alpaca, arc, hellaswag, piqa, sciq, lambada");
 }
 
 }  // namespace rmoe::test

@@ -42,15 +42,15 @@ std::string compare_with_published(const CorpusStats& stats, const DataConfig& c
 CorpusStats stats_of(const Corpus& corpus, int64_t symbols) {
   CorpusStats stats;
   stats.bytes = corpus.bytes;
-  stats.train_tokens = int64_t(corpus.train.size());
-  stats.valid_tokens = int64_t(corpus.valid.size());
-  stats.test_tokens = int64_t(corpus.test.size());
+  stats.train_tokens = corpus.train.size();
+  stats.valid_tokens = corpus.valid.size();
+  stats.test_tokens = corpus.test.size();
   stats.vocabulary = corpus.tokenizer->size();
   stats.fingerprint = corpus.fingerprint;
 
   std::vector<std::pair<int64_t, int32_t>> counts(stats.vocabulary);
   for (int32_t id = 0; id < stats.vocabulary; ++id) counts[id].second = id;
-  for (const int32_t token : corpus.train) ++counts[token].first;
+  for (const int32_t token : corpus.train.to_vector()) ++counts[token].first;
   for (const auto& [count, token] : counts) {
     const double p = double(count) / double(stats.train_tokens);
     if (count > 0) stats.unigram_bits -= p * std::log2(p);

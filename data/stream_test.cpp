@@ -3,6 +3,7 @@
 #include "tests/op_case.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 
@@ -34,7 +35,7 @@ TEST_CASE("stream: B contiguous streams, targets one ahead") {
   CHECK(values(batch.targets) == std::vector<int32_t>{7, 8, 9, 18, 19, 20});
   batch = stream.next();  // tokens 9 and 10 are no block: the next epoch
   CHECK(batch.restart);
-  CHECK(stream.cursor().epoch == 1);
+  CHECK(stream.cursor().at("epoch") == 1);
   CHECK(values(batch.inputs)[0] < 3);
   CHECK(values(batch.inputs)[3] == values(batch.inputs)[0] + 11);
 }
@@ -85,6 +86,23 @@ TEST_CASE("stream: a saved cursor continues exactly, wherever it was saved") {
   }
 }
 
+TEST_CASE("stream: a cursor of another kind, or of nowhere, is refused") {
+  const std::vector<int32_t> tokens = count_up(100);
+  BatchStream stream(tokens, 2, 3, 1);
+  const nlohmann::json before = stream.cursor();
+  for (const char* cursor : {R"({"samples":[1,2]})", R"({"position":-1,"epoch":0})",
+                             R"({"position":1.5,"epoch":0})", R"({"position":50,"epoch":0})", "[]", "3"}) {
+    CAPTURE(cursor);
+    CHECK_THROWS_AS(stream.seek(nlohmann::json::parse(cursor)), Error);
+  }
+  CHECK(stream.cursor() == before);
+  CHECK(
+      error_of([&] {
+        stream.seek({{"samples", 1}});
+      }) ==
+      "data: a cursor {\"samples\":1} without a count \"position\": it was saved by another kind of stream");
+}
+
 TEST_CASE("stream: the shortest text that is enough, and one token less") {
   const std::vector<int32_t> enough = count_up(8), short_by_one = count_up(7);
   BatchStream stream(enough, 2, 3, 1);
@@ -100,7 +118,7 @@ TEST_CASE("stream: the shortest text that is enough, and one token less") {
   CHECK(error_of([&] { BatchStream(short_by_one, 2, 3, 1); }) == error);
   CHECK(error_of([&] { EvalBlocks(short_by_one, 3, 2); }) == error);
   CHECK(error_of([&] {
-          stream.seek({9, 0});
+          stream.seek({{"position", 9}, {"epoch", 0}});
         }) == "data: cursor at 9 of epoch 0 is not in streams of 4 tokens");
 }
 

@@ -1,86 +1,236 @@
 #include "engine/gemm.hpp"
 
+#include "engine/gemm_kernel.hpp"
 #include "engine/parallel.hpp"
+#include "engine/scratch.hpp"
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <vector>
 
 namespace rmoe {
+namespace gemm_kernel {
 namespace {
 
+/// The kernels whose instruction sets this processor has.
 template <class T>
-using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <class T>
-using Map = Eigen::Map<Matrix<T>, 0, Eigen::OuterStride<>>;
-template <class T>
-using ConstMap = Eigen::Map<const Matrix<T>, 0, Eigen::OuterStride<>>;
-
-struct Tile {
-  int64_t m, n;
-};
-
-constexpr int64_t kLeastTile = 96;  // below this packing costs more than the product
-constexpr int64_t kMostRows = 256;  // one A panel and one B panel of such a tile stay in L2
-constexpr int64_t kMostColumns = 512;
-constexpr int64_t kEnoughTasks = 16;
-
-int64_t tiles(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
-int64_t half(int64_t size) { return (size / 2 + 15) / 16 * 16; }
-
-/// Halves the longer side until there are enough tiles to share out.
-Tile choose_tile(int64_t m, int64_t n, int64_t others = 1) {
-  Tile t{std::min(m, kMostRows), std::min(n, kMostColumns)};
-  while (tiles(m, t.m) * tiles(n, t.n) * others < kEnoughTasks && std::max(t.m, t.n) >= 2 * kLeastTile)
-    (t.m >= t.n ? t.m : t.n) = half(std::max(t.m, t.n));
-  return t;
-}
-
-template <class T, class A, class B>
-void product(Map<T> c, const A& a, const B& b, T beta) {
-  if (beta == T(0)) {
-    c.noalias() = a * b;
-  } else {
-    if (beta != T(1)) c *= beta;
-    c.noalias() += a * b;
-  }
+std::vector<const Kernel<T>*> find_available() {
+  std::vector<const Kernel<T>*> kernels;
+#if defined(__x86_64__)
+  const bool fma = __builtin_cpu_supports("fma");
+  if (avx512<T>() && fma && __builtin_cpu_supports("avx512f")) kernels.push_back(avx512<T>());
+  if (avx2<T>() && fma && __builtin_cpu_supports("avx2")) kernels.push_back(avx2<T>());
+#endif
+  kernels.push_back(portable<T>());
+  return kernels;
 }
 
 }  // namespace
 
 template <class T>
+std::span<const Kernel<T>* const> available() {
+  static const std::vector<const Kernel<T>*> kernels = find_available<T>();
+  return kernels;
+}
+template std::span<const Kernel<float>* const> available<float>();
+template std::span<const Kernel<double>* const> available<double>();
+
+}  // namespace gemm_kernel
+
+namespace {
+
+using gemm_kernel::kTileRows;
+using gemm_kernel::Product;
+
+template <class T>
+const gemm_kernel::Kernel<T>& kernel() {
+  static const gemm_kernel::Kernel<T>& best = *gemm_kernel::available<T>()[0];
+  return best;
+}
+
+int64_t pieces(int64_t size, int64_t piece) { return (size + piece - 1) / piece; }
+
+/// A product whose B is yet to be packed.
+template <class T>
+struct Job {
+  Product<T> product;
+  Trans tb;
+  const T* b;
+  int64_t ldb;
+};
+
+/// A part of a job: its rows and columns [begin, end).
+struct Part {
+  int64_t job, row = 0, rows = 0, begin, end;
+};
+
+struct Tile {
+  int64_t rows, columns;
+};
+
+/// Every task reads its columns of B from the cache that all share, and its rows of A; both sides are kept
+/// long as far as there are tasks enough that nobody waits long for the last. Here the number of threads may
+/// matter: the bits of a product do not depend on how it is cut.
+Tile choose_tile(int64_t m, int64_t n, int64_t jobs) {
+  constexpr int64_t kMostRows = 120, kLeastColumns = 128;
+  const int64_t wanted = thread_count() == 1 ? 1 : 4 * thread_count();
+  Tile t{std::min(m, kMostRows), n};
+  const auto halve = [](int64_t size, int64_t unit) { return pieces(pieces(size, 2), unit) * unit; };
+  while (pieces(m, t.rows) * pieces(n, t.columns) * jobs < wanted) {
+    if (t.rows > kMostRows / 2 || (t.columns < 2 * kLeastColumns && t.rows > 2 * kTileRows))
+      t.rows = halve(t.rows, kTileRows);
+    else if (t.columns >= 2 * kLeastColumns)
+      t.columns = halve(t.columns, kLeastColumns / 2);
+    else
+      break;
+  }
+  return t;
+}
+
+/// Cuts columns [0, n) into pieces of at least `wanted`, whole panels each: f(begin, end).
+template <class T, class F>
+void for_columns(int64_t n, int64_t wanted, F&& f) {
+  for (int64_t begin = 0, end = 0; begin < n; begin = end) {
+    while (end < n && end - begin < wanted) end = kernel<T>().next_panel(n, end);
+    f(begin, std::min(end, n));
+  }
+}
+
+template <class T>
+void multiply_part(Product<T> p, const Part& part) {
+  p.a += p.transposed ? part.row : p.rows ? 0 : part.row * p.lda;
+  if (p.rows) p.rows += part.row;
+  p.c += part.row * p.ldc + part.begin;
+  if (p.bias) p.bias += part.begin;
+  p.m = part.rows;
+  p.begin = part.begin;
+  p.end = part.end;
+  kernel<T>().multiply(p);
+}
+
+/// Depth [k0, k0 + depth) of a product.
+template <class T>
+Job<T> slice(Job<T> job, int64_t k0, int64_t depth) {
+  Product<T>& p = job.product;
+  p.k = p.packed_k = std::clamp<int64_t>(p.k - k0, 0, depth);
+  if (k0 == 0) return job;
+  p.a += p.transposed ? k0 * p.lda : k0;
+  job.b += job.tb == Trans::yes ? k0 : k0 * job.ldb;
+  p.beta = T(1);
+  p.bias = nullptr;
+  return job;
+}
+
+/// Packs every B, then multiplies.
+template <class T>
+void run_slice(std::vector<Job<T>>& jobs) {
+  constexpr int64_t kPackColumns = 64;
+  int64_t size = 0;
+  std::vector<int64_t> starts;
+  std::vector<Part> packs, parts;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const Product<T>& p = jobs[i].product;
+    starts.push_back(size);
+    if (p.m == 0 || p.end == 0 || (p.k == 0 && p.beta == T(1) && !p.bias)) continue;
+    size += kernel<T>().packed_size(p.k, p.end);
+    for_columns<T>(p.end, kPackColumns, [&](int64_t begin, int64_t end) {
+      packs.push_back({.job = int64_t(i), .begin = begin, .end = end});
+    });
+    const Tile tile = choose_tile(p.m, p.end, int64_t(jobs.size()));
+    for (int64_t row = 0; row < p.m; row += tile.rows)
+      for_columns<T>(p.end, tile.columns, [&](int64_t begin, int64_t end) {
+        parts.push_back({int64_t(i), row, std::min(tile.rows, p.m - row), begin, end});
+      });
+  }
+  const Scratch<T> packed(size);
+  for (size_t i = 0; i < jobs.size(); ++i) jobs[i].product.packed = packed.data() + starts[i];
+  parallel_for(packs.size(), [&](int64_t i) {
+    const Job<T>& job = jobs[packs[i].job];
+    kernel<T>().pack(packed.data() + starts[packs[i].job], job.tb == Trans::yes, job.product.k,
+                     job.product.packed_n, job.b, job.ldb, job.product.packed_n, packs[i].begin,
+                     packs[i].end);
+  });
+  parallel_for(parts.size(), [&](int64_t i) { multiply_part(jobs[parts[i].job].product, parts[i]); });
+}
+
+/// A long sum runs in slices, whose packed B is read while a cache still holds it.
+template <class T>
+void run(const std::vector<Job<T>>& jobs) {
+  constexpr int64_t kSlice = 4 * gemm_kernel::kDepth;
+  int64_t longest = 1;
+  for (const Job<T>& job : jobs) longest = std::max(longest, job.product.k);
+  for (int64_t k0 = 0; k0 < longest; k0 += kSlice) {
+    std::vector<Job<T>> slices;
+    for (const Job<T>& job : jobs) slices.push_back(slice(job, k0, kSlice));
+    run_slice(slices);
+  }
+}
+
+template <class T>
+Job<T> make_job(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
+                int64_t ldb, T beta, T* c, int64_t ldc) {
+  const Product<T> product{.m = m,
+                           .k = k,
+                           .end = n,
+                           .a = a,
+                           .lda = lda,
+                           .transposed = ta == Trans::yes,
+                           .packed = nullptr,
+                           .packed_k = k,
+                           .packed_n = n,
+                           .beta = beta,
+                           .c = c,
+                           .ldc = ldc};
+  return {product, tb, b, ldb};
+}
+
+}  // namespace
+
+template <class T>
+PackedMatrix<T>::PackedMatrix(int64_t k, int64_t n) : k_(k), n_(n), data_(kernel<T>().packed_size(k, n)) {}
+
+template <class T>
+void PackedMatrix<T>::pack(Trans tb, const T* b, int64_t ldb, int64_t columns) const {
+  kernel<T>().pack(data_.data(), tb == Trans::yes, k_, n_, b, ldb, columns, 0, n_);
+}
+
+template <class T>
+void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatrix<T>& b, const Window& w,
+                 T beta, T* c, int64_t ldc) {
+  if (m == 0 || w.columns == 0) return;
+  kernel<T>().multiply({.m = m,
+                        .k = w.rows,
+                        .first = w.row,
+                        .begin = w.column,
+                        .end = w.column + w.columns,
+                        .a = a,
+                        .lda = lda,
+                        .transposed = ta == Trans::yes,
+                        .packed = b.data(),
+                        .packed_k = b.k(),
+                        .packed_n = b.n(),
+                        .beta = beta,
+                        .c = c,
+                        .ldc = ldc});
+}
+
+template <class T>
 void gemm_serial(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
                  int64_t ldb, T beta, T* c, int64_t ldc) {
   if (m == 0 || n == 0) return;
-  const bool at = ta == Trans::yes, bt = tb == Trans::yes;
-  const ConstMap<T> A(a, at ? k : m, at ? m : k, Eigen::OuterStride<>(lda));
-  const ConstMap<T> B(b, bt ? n : k, bt ? k : n, Eigen::OuterStride<>(ldb));
-  const Map<T> C(c, m, n, Eigen::OuterStride<>(ldc));
-  if (at && bt)
-    product<T>(C, A.transpose(), B.transpose(), beta);
-  else if (at)
-    product<T>(C, A.transpose(), B, beta);
-  else if (bt)
-    product<T>(C, A, B.transpose(), beta);
-  else
-    product<T>(C, A, B, beta);
+  const PackedMatrix<T> packed(k, n);
+  packed.pack(tb, b, ldb, n);
+  gemm_serial(ta, m, a, lda, packed, {0, k, 0, n}, beta, c, ldc);
 }
 
 template <class T>
 void gemm_batched(int64_t batch, Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda,
                   int64_t stride_a, const T* b, int64_t ldb, int64_t stride_b, T beta, T* c, int64_t ldc,
                   int64_t stride_c) {
-  if (batch == 0 || m == 0 || n == 0) return;
-  const Tile tile = choose_tile(m, n, batch);
-  const int64_t down = tiles(m, tile.m), across = tiles(n, tile.n);
-  parallel_for(batch * down * across, [&](int64_t task) {
-    const int64_t item = task / (down * across);
-    const int64_t i = task / across % down * tile.m, j = task % across * tile.n;
-    gemm_serial<T>(ta, tb, std::min(tile.m, m - i), std::min(tile.n, n - j), k,
-                   a + item * stride_a + (ta == Trans::yes ? i : i * lda), lda,
-                   b + item * stride_b + (tb == Trans::yes ? j * ldb : j), ldb, beta,
-                   c + item * stride_c + i * ldc + j, ldc);
-  });
+  std::vector<Job<T>> jobs;
+  for (int64_t i = 0; i < batch; ++i)
+    jobs.push_back(
+        make_job(ta, tb, m, n, k, a + i * stride_a, lda, b + i * stride_b, ldb, beta, c + i * stride_c, ldc));
+  run(jobs);
 }
 
 template <class T>
@@ -92,46 +242,35 @@ void gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64
 template <class T>
 void gemm_grouped(int64_t experts, const int32_t* offsets, Trans tb, int64_t n, int64_t k, const T* a,
                   const T* b, T beta, T* c) {
-  struct Task {
-    int64_t expert, begin, end;
-  };
-  constexpr int64_t kRows = 128;
-  std::vector<Task> tasks;
+  std::vector<Job<T>> jobs;
   for (int64_t e = 0; e < experts; ++e)
-    for (int64_t row = offsets[e]; row < offsets[e + 1]; row += kRows)
-      tasks.push_back({e, row, std::min<int64_t>(offsets[e + 1], row + kRows)});
-  const int64_t ldb = tb == Trans::yes ? k : n;
-  parallel_for(tasks.size(), [&](int64_t i) {
-    const auto [e, begin, end] = tasks[i];
-    gemm_serial<T>(Trans::no, tb, end - begin, n, k, a + begin * k, k, b + e * n * k, ldb, beta,
-                   c + begin * n, n);
-  });
+    jobs.push_back(make_job(Trans::no, tb, offsets[e + 1] - offsets[e], n, k, a + offsets[e] * k, k,
+                            b + e * n * k, tb == Trans::yes ? k : n, beta, c + offsets[e] * n, n));
+  run(jobs);
 }
 
 template <class T>
 void gemm_grouped_reduce(int64_t experts, const int32_t* offsets, int64_t m, int64_t n, const T* a,
                          const T* b, T beta, T* c) {
-  if (m == 0 || n == 0) return;
-  const Tile tile = choose_tile(m, n, experts);
-  const int64_t down = tiles(m, tile.m), across = tiles(n, tile.n);
-  parallel_for(experts * down * across, [&](int64_t task) {
-    const int64_t e = task / (down * across);
-    const int64_t i = task / across % down * tile.m, j = task % across * tile.n;
-    const int64_t begin = offsets[e], rows = offsets[e + 1] - begin;
-    gemm_serial<T>(Trans::yes, Trans::no, std::min(tile.m, m - i), std::min(tile.n, n - j), rows,
-                   a + begin * m + i, m, b + begin * n + j, n, beta, c + e * m * n + i * n + j, n);
-  });
+  std::vector<Job<T>> jobs;
+  for (int64_t e = 0; e < experts; ++e)
+    jobs.push_back(make_job(Trans::yes, Trans::no, m, n, offsets[e + 1] - offsets[e], a + offsets[e] * m, m,
+                            b + offsets[e] * n, n, beta, c + e * m * n, n));
+  run(jobs);
 }
 
-#define RMOE_INSTANTIATE(T)                                                                               \
-  template void gemm_serial<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*,      \
-                               int64_t, T, T*, int64_t);                                                  \
-  template void gemm<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*, int64_t, T, \
-                        T*, int64_t);                                                                     \
-  template void gemm_batched<T>(int64_t, Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t,      \
-                                int64_t, const T*, int64_t, int64_t, T, T*, int64_t, int64_t);            \
-  template void gemm_grouped<T>(int64_t, const int32_t*, Trans, int64_t, int64_t, const T*, const T*, T,  \
-                                T*);                                                                      \
+#define RMOE_INSTANTIATE(T)                                                                                 \
+  template class PackedMatrix<T>;                                                                           \
+  template void gemm_serial<T>(Trans, int64_t, const T*, int64_t, const PackedMatrix<T>&, const Window&, T, \
+                               T*, int64_t);                                                                \
+  template void gemm_serial<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*,        \
+                               int64_t, T, T*, int64_t);                                                    \
+  template void gemm<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*, int64_t, T,   \
+                        T*, int64_t);                                                                       \
+  template void gemm_batched<T>(int64_t, Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t,        \
+                                int64_t, const T*, int64_t, int64_t, T, T*, int64_t, int64_t);              \
+  template void gemm_grouped<T>(int64_t, const int32_t*, Trans, int64_t, int64_t, const T*, const T*, T,    \
+                                T*);                                                                        \
   template void gemm_grouped_reduce<T>(int64_t, const int32_t*, int64_t, int64_t, const T*, const T*, T, T*);
 
 RMOE_INSTANTIATE(float)

@@ -4,13 +4,45 @@
 // count.
 #pragma once
 
+#include "engine/scratch.hpp"
+
 #include <cstdint>
 
 namespace rmoe {
 
 enum class Trans : bool { no, yes };
 
-/// One product in the calling thread: the block that fused kernels are built from.
+/// A right factor op(B) [k,n], in the order in which products read it, for use in several of them.
+template <class T>
+class PackedMatrix {
+ public:
+  PackedMatrix(int64_t k, int64_t n);
+  /// B has `columns` <= n columns; the rest become zeros.
+  void pack(Trans tb, const T* b, int64_t ldb, int64_t columns) const;
+
+  int64_t k() const { return k_; }
+  int64_t n() const { return n_; }
+  const T* data() const { return data_.data(); }
+
+ private:
+  int64_t k_, n_;
+  Scratch<T> data_;
+};
+
+/// Rows [row, row + rows) and columns [column, column + columns) of a right factor. `column` is 0 or, if the
+/// factor's n is a multiple of kWindow, one too.
+struct Window {
+  int64_t row, rows, column, columns;
+};
+constexpr int64_t kWindow = 64;
+
+/// C [m, columns] = beta C + op(A) [m, rows] times a window of B, in the calling thread: the block that fused
+/// kernels are built from.
+template <class T>
+void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatrix<T>& b, const Window& window,
+                 T beta, T* c, int64_t ldc);
+
+/// One product in the calling thread.
 template <class T>
 void gemm_serial(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
                  int64_t ldb, T beta, T* c, int64_t ldc);

@@ -1,5 +1,6 @@
 #include "engine/gemm.hpp"
 
+#include "engine/gemm_kernel.hpp"
 #include "engine/parallel.hpp"
 #include "tests/op_case.hpp"
 
@@ -189,6 +190,57 @@ TEST_CASE_TEMPLATE("gemm_grouped_reduce adds up the rows of each group, none giv
   check_grouped_reduce<T>({0, 0, 3, 3, 7, 7}, 5, 3);
   check_grouped_reduce<T>({0, 0}, 30, 40);
   check_grouped_reduce<T>({0, 1, 140, 140, 401}, 67, 131);
+}
+
+TEST_CASE_TEMPLATE("gemm kernels of all instruction sets agree to the last bit", T, float, double) {
+  const int64_t m = 13, n = 157, k = 1043;  // odd rows, every width of a panel, several blocks of k
+  const std::vector<T> a = numbers<T>(m * k, 1), b = numbers<T>(k * n, 2), bias = numbers<T>(n, 3);
+  const std::vector<int32_t> rows = {12, 3, 3, 0, 7, 1, 2, 11, 10, 9, 8, 5, 4};
+  std::vector<double> wanted(m * n);
+  for (int64_t i = 0; i < m; ++i) std::copy(bias.begin(), bias.end(), wanted.begin() + i * n);
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t l = 0; l < k; ++l) wanted[i * n + j] += double(a[rows[i] * k + l]) * double(b[l * n + j]);
+  std::vector<T> first;
+  for (const gemm_kernel::Kernel<T>* kernel : gemm_kernel::available<T>()) {
+    std::vector<T> packed(kernel->packed_size(k, n)), c(m * n, std::numeric_limits<T>::quiet_NaN());
+    kernel->pack(packed.data(), false, k, n, b.data(), n, n, 0, n);
+    kernel->multiply({.m = m,
+                      .k = k,
+                      .end = n,
+                      .a = a.data(),
+                      .lda = k,
+                      .rows = rows.data(),
+                      .packed = packed.data(),
+                      .packed_k = k,
+                      .packed_n = n,
+                      .beta = 0,
+                      .bias = bias.data(),
+                      .c = c.data(),
+                      .ldc = n});
+    check_product(concat("kernel ", kernel->name), c, wanted, k);
+    if (first.empty()) first = c;
+    CHECK_MESSAGE(c == first, kernel->name, " rounds otherwise");
+  }
+}
+
+TEST_CASE_TEMPLATE("gemm_serial multiplies by a window of a packed matrix", T, float, double) {
+  const int64_t m = 11, k = 1100, n = 3 * kWindow, columns = n - 5;  // the last five are zeros
+  const std::vector<T> a = numbers<T>(m * k, 1), b = numbers<T>(k * n, 2);
+  const PackedMatrix<T> packed(k, n);
+  packed.pack(Trans::no, b.data(), n, columns);
+  for (const Window& w : {Window{0, k, 0, n}, Window{500, 30, kWindow, 70}, Window{3, 1050, 2 * kWindow, 61},
+                          Window{512, 0, 0, 9}}) {
+    std::vector<double> wanted(m * w.columns, 1);
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < w.columns; ++j)
+        for (int64_t l = 0; l < w.rows; ++l)
+          if (w.column + j < columns)
+            wanted[i * w.columns + j] += double(a[i * k + l]) * double(b[(w.row + l) * n + w.column + j]);
+    std::vector<T> c(m * w.columns, T(1));
+    gemm_serial<T>(Trans::no, m, a.data(), k, packed, w, T(1), c.data(), w.columns);
+    check_product(concat("window at ", w.row, ", ", w.column), c, wanted, k);
+  }
 }
 
 }  // namespace rmoe::test

@@ -8,6 +8,8 @@
 // says so by name when one is wanted. They work in cuda::stream() and return before it is done.
 #pragma once
 
+#include "engine/dtype.hpp"
+
 #define KERNEL(name, ...)               \
   namespace cpu {                       \
   template <class T>                    \

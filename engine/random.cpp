@@ -1,6 +1,7 @@
 #include "engine/random.hpp"
 
 #include "engine/parallel.hpp"
+#include "engine/random_bits.hpp"
 
 #include <cmath>
 #include <numbers>
@@ -78,6 +79,34 @@ void uniform_run(T* out, int64_t n, uint64_t seed, uint64_t stream, uint64_t fir
 
 template void uniform_run<float>(float*, int64_t, uint64_t, uint64_t, uint64_t);
 template void uniform_run<double>(double*, int64_t, uint64_t, uint64_t, uint64_t);
+
+void uniform_at_least(uint32_t* words, int64_t n, double least, uint64_t seed, uint64_t stream,
+                      uint64_t first) {
+  constexpr int64_t kAtOnce = 4 * kLanes;
+  const auto integer = uint32_t(std::ceil(least * 0x1p24));  // the numbers are multiples of 2^-24
+  uint64_t pairs[2][kLanes];
+  for (int64_t done = 0; done < n; done += kAtOnce) {
+    uint32_t keep[2 * kAtOnce];  // of the numbers from the block on that `first + done` is in
+    for (int64_t half = 0; half < (first % 4 ? 2 : 1); ++half) {
+      philox_lanes(pairs, seed, stream, (first + done) / 4 + half * kLanes);
+      uint32_t* to = keep + half * kAtOnce;
+#pragma omp simd
+      for (int i = 0; i < kLanes; ++i) {
+        to[4 * i] = uint32_t(pairs[0][i]) >> 8 >= integer;
+        to[4 * i + 1] = uint32_t(pairs[0][i] >> 32) >> 8 >= integer;
+        to[4 * i + 2] = uint32_t(pairs[1][i]) >> 8 >= integer;
+        to[4 * i + 3] = uint32_t(pairs[1][i] >> 32) >> 8 >= integer;
+      }
+    }
+    for (int64_t at = done; at < std::min(n, done + kAtOnce); at += 32) {
+      const uint32_t* from = keep + first % 4 + at - done;
+      uint32_t word = 0;
+#pragma omp simd reduction(| : word)
+      for (int i = 0; i < 32; ++i) word |= from[i] << i;
+      words[at / 32] = n - at >= 32 ? word : word & ((uint32_t{1} << (n - at)) - 1);
+    }
+  }
+}
 
 void fill_uniform(const Tensor& dst, double low, double high, uint64_t seed, uint64_t stream) {
   fill_blocks(dst, seed, stream, [=](const std::array<uint32_t, 4>& bits) {

@@ -1,5 +1,7 @@
 #include "engine/random.hpp"
 
+#include "engine/random_bits.hpp"
+
 #include <doctest/doctest.h>
 
 namespace rmoe::test {
@@ -22,6 +24,21 @@ TEST_CASE("random: a run of numbers equals the numbers one by one") {
       CHECK_MESSAGE(wrong == 0, n, " numbers from ", first);
       CHECK(u[n] == -1.0f);
     }
+}
+
+TEST_CASE("random: bits say which numbers reach a bound") {
+  const uint64_t seed = 0xfedcba9876543210, stream = 0x0123456789abcdef;
+  for (uint64_t first : {uint64_t{0}, uint64_t{3}, uint64_t{62}, uint64_t{129}})
+    for (int64_t n : {1, 31, 32, 33, 127, 128, 129, 400})
+      for (double least : {0.1, 0.5}) {
+        std::vector<uint32_t> words((n + 31) / 32 + 1, 0xa5a5a5a5u);
+        uniform_at_least(words.data(), n, least, seed, stream, first);
+        int64_t wrong = 0;
+        for (int64_t i = 0; i < (n + 31) / 32 * 32; ++i)
+          wrong += (words[i / 32] >> i % 32 & 1) != (i < n && uniform_at(seed, stream, first + i) >= least);
+        CHECK_MESSAGE(wrong == 0, n, " bits from ", first, ", at least ", least);
+        CHECK(words.back() == 0xa5a5a5a5u);
+      }
 }
 
 }  // namespace rmoe::test

@@ -7,13 +7,17 @@
 
 namespace rmoe {
 
+struct Reading;
+
 struct Context {
-  bool training = false;      // dropout on
-  bool keep_outputs = false;  // keep every block's output for `trace`
+  bool training = false;       // dropout on
+  bool limit_experts = false;  // router.capacity_factor holds: in training, and where training is shown
+  bool keep_outputs = false;   // keep every block's output for `trace`
   uint64_t seed = 0;
   int64_t step = 0;
   int64_t first_stream =
       0;  // where this micro-batch starts in the batch, so that masks do not depend on the split
+  const Reading* reading = nullptr;  // tokens are those of these sequences (models/reading.hpp)
 
   /// The numbers a module at `path` draws in this step; `per_stream` of them belong to one stream of the
   /// batch.

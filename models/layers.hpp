@@ -13,6 +13,7 @@ struct Linear {
   Var weight;  // [F,C]
   Var bias;    // [F] or undefined
 
+  explicit Linear(Var shared_weight) : weight(std::move(shared_weight)) {}
   Linear(const Scope& scope, int64_t C, int64_t F, bool with_bias, Init init)
       : weight(scope.parameter("weight", {F, C}, init)),
         bias(with_bias ? scope.parameter("bias", {F}, Init::fan_in(C)) : Var()) {}

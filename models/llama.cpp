@@ -4,59 +4,68 @@
 #include "ops/elementwise/elementwise.hpp"
 #include "ops/embedding/embedding.hpp"
 #include "ops/rope/rope.hpp"
-#include "ops/swiglu/swiglu.hpp"
 
 namespace rmoe {
 namespace {
 
-Linear square(const Scope& scope, const ModelConfig& model) {
-  return {scope, model.hidden, model.hidden, false, Init::normal(model.init_std)};
+/// One of the projections of attention, to `heads` heads.
+Linear to_heads(const Scope& scope, const ModelConfig& model, int64_t heads) {
+  return {scope, model.hidden, model.hidden / model.heads * heads, false, Init::normal(model.init_std)};
 }
+
+int64_t kv_heads_of(const ModelConfig& model) { return model.kv_heads > 0 ? model.kv_heads : model.heads; }
 
 std::variant<Moe<SwigluExperts>, SwigluMlp> make_feed_forward(const Scope& scope, const ModelConfig& model,
                                                               const RouterConfig& router,
-                                                              const std::optional<RouterCell>& cell) {
-  if (!router_spec(router.name)) return SwigluMlp(scope / "mlp", model);
+                                                              const std::optional<RouterCell>& cell,
+                                                              int64_t layer) {
+  const bool dense = !router_spec(router.name);
+  if (dense || layer < model.dense_layers) {
+    const int64_t F = (dense ? 1 : model.top_k) * model.expert_hidden;  // what a token takes elsewhere
+    return SwigluMlp(scope / "mlp", model, model.dense_hidden > 0 ? model.dense_hidden : F);
+  }
   return Moe<SwigluExperts>(scope / "moe", model, router, cell);
+}
+
+Linear make_head_of(const Scope& scope, const ModelConfig& model, const Var& embedding) {
+  if (model.tied_head) return Linear(embedding);
+  return {scope, model.hidden, model.vocab, false, Init::normal(model.init_std)};
 }
 
 }  // namespace
 
-CausalSelfAttention::CausalSelfAttention(const Scope& scope, const ModelConfig& model)
-    : q(square(scope / "q", model)),
-      k(square(scope / "k", model)),
-      v(square(scope / "v", model)),
-      o(square(scope / "o", model)),
+CausalSelfAttention::CausalSelfAttention(const Scope& scope, const ModelConfig& model, int64_t layer)
+    : q(to_heads(scope / "q", model, model.heads)),
+      k(to_heads(scope / "k", model, kv_heads_of(model))),
+      v(to_heads(scope / "v", model, kv_heads_of(model))),
+      o(to_heads(scope / "o", model, model.heads)),
+      layer(layer),
       heads(model.heads),
+      kv_heads(kv_heads_of(model)),
       rope_theta(model.rope_theta) {}
 
-Var CausalSelfAttention::operator()(const Var& h) const {
-  const Var queries = rope(q(h), heads, rope_theta);
-  const Var keys = rope(k(h), heads, rope_theta);
-  return o(causal_attention(queries, keys, v(h), heads));
+Var CausalSelfAttention::operator()(const Var& h, const Context& context) const {
+  const auto attend = [&](const Var& x, const Var& y, const Var& values, KeptKeys* kept, int64_t first) {
+    const Var queries = rope(x, heads, rope_theta, first), keys = rope(y, kv_heads, rope_theta, first);
+    if (!kept) return causal_attention(queries, keys, values, heads);
+    kept->append(keys.value(), values.value());
+    return causal_attention(queries, kept->keys(kept->size()), kept->values(kept->size()), heads);
+  };
+  const Var queries = q(h), keys = k(h), values = v(h);
+  return o(attend_each(context.reading, layer, queries, keys, values, attend));
 }
-
-SwigluMlp::SwigluMlp(const Scope& scope, const ModelConfig& model) {
-  const int64_t F = model.expert_hidden, C = model.hidden;
-  const Init init = Init::normal(model.init_std);
-  w1 = scope.parameter("w1", {F, C}, init);
-  w2 = scope.parameter("w2", {C, F}, init);
-  w3 = scope.parameter("w3", {F, C}, init);
-}
-
-Var SwigluMlp::operator()(const Var& x) const { return linear(swiglu(linear(x, w1), linear(x, w3)), w2); }
 
 LlamaBlock::LlamaBlock(const Scope& scope, const ModelConfig& model, const RouterConfig& router,
-                       const std::optional<RouterCell>& cell)
+                       const std::optional<RouterCell>& cell, int64_t layer)
     : norm1(scope / "norm1", model.hidden, model.norm_eps),
-      attn(scope / "attn", model),
+      attn(scope / "attn", model, layer),
       norm2(scope / "norm2", model.hidden, model.norm_eps),
-      feed_forward(make_feed_forward(scope, model, router, cell)) {}
+      feed_forward(make_feed_forward(scope, model, router, cell, layer)) {}
 
 BlockOutput LlamaBlock::operator()(const Var& h, const RouterState& state, const Context& context) const {
-  const Var h1 = add(h, attn(norm1(h)));  // [B,T,C]
+  const Var h1 = add(h, attn(norm1(h), context));  // [B,T,C]
   const Var x = norm2(h1);
-  if (const auto* mlp = std::get_if<SwigluMlp>(&feed_forward)) return {add(h1, (*mlp)(x)), {}, {}};
+  if (const auto* mlp = std::get_if<SwigluMlp>(&feed_forward)) return {add(h1, (*mlp)(x)), state, {}};
   const MoeOutput moe = std::get<Moe<SwigluExperts>>(feed_forward)(x, state, context);
   return {add(h1, moe.y), moe.state, moe.routing};
 }
@@ -67,8 +76,9 @@ Llama::Llama(const Scope& scope, const ModelConfig& model, const RouterConfig& r
           (scope / "embed").parameter("weight", {model.vocab, model.hidden}, Init::normal(model.init_std))),
       cell_(make_router_cell(scope / "router_cell", model, router)),
       norm_(scope / "norm", model.hidden, model.norm_eps),
-      head_(scope / "head", model.hidden, model.vocab, false, Init::normal(model.init_std)) {
-  for (int64_t i = 0; i < model.layers; ++i) blocks_.emplace_back(scope / "layers" / i, model, router, cell_);
+      head_(make_head_of(scope / "head", model, embed_)) {
+  for (int64_t i = 0; i < model.layers; ++i)
+    blocks_.emplace_back(scope / "layers" / i, model, router, cell_, i);
 }
 
 ModelOutput Llama::operator()(const Tensor& tokens, const Memory&, const Context& context) const {

@@ -3,28 +3,20 @@
 #pragma once
 
 #include "models/output.hpp"
+#include "models/reading.hpp"
 
 #include <variant>
 
 namespace rmoe {
 
-/// Causal attention with rotary positions.
+/// Causal attention with rotary positions; H / H_kv heads of queries share one of keys and values.
 struct CausalSelfAttention {
-  Linear q, k, v, o;  // [C,C]
-  int64_t heads;
+  Linear q, k, v, o;  // [C,C]; k and v [C H_kv / H, C]
+  int64_t layer, heads, kv_heads;
   double rope_theta;
 
-  CausalSelfAttention(const Scope& scope, const ModelConfig& model);
-  Var operator()(const Var& h) const;  // [B,T,C] -> [B,T,C]
-};
-
-/// w2 (silu(w1 x) * w3 x): the feed-forward block without experts.
-struct SwigluMlp {
-  Var w1, w3;  // [F,C]
-  Var w2;      // [C,F]
-
-  SwigluMlp(const Scope& scope, const ModelConfig& model);
-  Var operator()(const Var& x) const;
+  CausalSelfAttention(const Scope& scope, const ModelConfig& model, int64_t layer);
+  Var operator()(const Var& h, const Context& context) const;  // [B,T,C] -> [B,T,C]
 };
 
 /// h1 = h + attn(norm1(h)),  y = h1 + moe(norm2(h1))
@@ -35,7 +27,7 @@ struct LlamaBlock {
   std::variant<Moe<SwigluExperts>, SwigluMlp> feed_forward;
 
   LlamaBlock(const Scope& scope, const ModelConfig& model, const RouterConfig& router,
-             const std::optional<RouterCell>& cell);
+             const std::optional<RouterCell>& cell, int64_t layer);
   BlockOutput operator()(const Var& h, const RouterState& state, const Context& context) const;
 };
 
@@ -54,7 +46,7 @@ class Llama {
   std::optional<RouterCell> cell_;
   std::vector<LlamaBlock> blocks_;
   RmsNorm norm_;
-  Linear head_;  // C -> V
+  Linear head_;  // C -> V, its weight may be the embedding
 };
 
 }  // namespace rmoe

@@ -26,29 +26,44 @@ Tensor next_memory(const Tensor& memory, const Tensor& h) {
 
 }  // namespace
 
-SpanSelfAttention::SpanSelfAttention(const Scope& scope, const ModelConfig& model)
+SpanSelfAttention::SpanSelfAttention(const Scope& scope, const ModelConfig& model, int64_t layer)
     : q(square(scope / "q", model.hidden)),
       k(square(scope / "k", model.hidden)),
       v(square(scope / "v", model.hidden)),
       o(square(scope / "o", model.hidden)),
+      layer(layer),
       heads(model.heads),
       dropout_p(model.dropout),
       path(scope.path_hash()) {}
 
 Var SpanSelfAttention::operator()(const Var& h, const Tensor& memory, const Var& key_pe,
                                   const Context& context) const {
-  const int64_t T = h.dim(1), L = memory.dim(1);
-  // Memory is projected by itself: it is a constant, and so no gradient with respect to it is computed.
-  const Var past(memory);
-  const Var keys = concat_time(k(past), k(h));    // [B,L+T,C]
-  const Var values = concat_time(v(past), v(h));  // [B,L+T,C]
+  const int64_t T = h.dim(1), C = h.dim(2), L = key_pe.dim(1);
   const RandomStream random = context.random(path, heads * T * L);
-  return o(span_attention(q(h), keys, values, key_pe, heads, context.training ? dropout_p : 0, random));
+  const auto span = [&](const Var& q, const Var& keys, const Var& values) {
+    return span_attention(q, keys, values, key_pe, heads, context.training ? dropout_p : 0, random);
+  };
+  const auto attend = [&](const Var& queries, const Var& keys, const Var& values, KeptKeys* kept, int64_t) {
+    if (kept) {
+      if (kept->size() == 0) {
+        const Tensor start = zeros({1, L, C}, h.value().dtype(), h.value().device());  // L zeros in memory
+        kept->append(start, start);
+      }
+      kept->append(keys.value(), values.value(), L);
+      const int64_t seen = L + queries.dim(1);
+      return span(queries, kept->keys(seen), kept->values(seen));
+    }
+    // Memory is projected by itself: it is a constant, and so no gradient with respect to it is computed.
+    const Var past(memory);
+    return span(queries, concat_time(k(past), keys), concat_time(v(past), values));  // [B,L+T,C]
+  };
+  const Var queries = q(h), keys = k(h), values = v(h);
+  return o(attend_each(context.reading, layer, queries, keys, values, attend));
 }
 
 LmBlock::LmBlock(const Scope& scope, const ModelConfig& model, const RouterConfig& router,
-                 const std::optional<RouterCell>& cell)
-    : attn(scope / "attn", model),
+                 const std::optional<RouterCell>& cell, int64_t layer)
+    : attn(scope / "attn", model, layer),
       norm1(scope / "norm1", model.hidden, model.norm_eps),
       norm_moe(scope / "norm_moe", model.hidden, model.norm_eps),
       norm2(scope / "norm2", model.hidden, model.norm_eps),
@@ -74,7 +89,8 @@ Lm::Lm(const Scope& scope, const ModelConfig& model, const RouterConfig& router)
       key_pe_(scope.parameter("key_pe", {model.hidden / model.heads, model.span}, Init::normal(1))),
       cell_(make_router_cell(scope / "router_cell", model, router)),
       head_(scope / "head", model.hidden, model.vocab, true, Init::fan_in(model.hidden)) {
-  for (int64_t i = 0; i < model.layers; ++i) blocks_.emplace_back(scope / "layers" / i, model, router, cell_);
+  for (int64_t i = 0; i < model.layers; ++i)
+    blocks_.emplace_back(scope / "layers" / i, model, router, cell_, i);
 }
 
 Memory Lm::initial_memory(int64_t B) const {
@@ -85,15 +101,17 @@ Memory Lm::initial_memory(int64_t B) const {
 }
 
 ModelOutput Lm::operator()(const Tensor& tokens, const Memory& memory, const Context& context) const {
-  RMOE_CHECK(tokens.rank() == 2 && memory.size() == blocks_.size(), "lm: tokens ", tokens.shape(), " and ",
-             memory.size(), " memories for ", blocks_.size(), " layers");
+  RMOE_CHECK(tokens.rank() == 2 && (context.reading || memory.size() == blocks_.size()), "lm: tokens ",
+             tokens.shape(), " and ", memory.size(), " memories for ", blocks_.size(), " layers");
   ModelOutput out{head_};
   Var h = embedding(tokens, embed_);  // [B,T,C]
   RouterState state;
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    const auto block = [&b = blocks_[i], past = memory[i], pe = key_pe_, context](
-                           const Var& x, const RouterState& s) { return b(x, s, past, pe, context); };
-    out.memory.push_back(next_memory(memory[i], h.value()));
+    const Tensor past = context.reading ? Tensor() : memory[i];
+    const auto block = [&b = blocks_[i], past, pe = key_pe_, context](const Var& x, const RouterState& s) {
+      return b(x, s, past, pe, context);
+    };
+    if (past) out.memory.push_back(next_memory(past, h.value()));
     const BlockOutput y = run_block(recompute_, block, h, state);
     h = y.y;
     state = y.state;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "models/output.hpp"
+#include "models/reading.hpp"
 
 namespace rmoe {
 
@@ -10,12 +11,12 @@ namespace rmoe {
 /// key table of relative positions is the model's.
 struct SpanSelfAttention {
   Linear q, k, v, o;  // [C,C]
-  int64_t heads;
+  int64_t layer, heads;
   double dropout_p;
   uint64_t path;
 
-  SpanSelfAttention(const Scope& scope, const ModelConfig& model);
-  /// h [B,T,C], memory [B,L,C], key_pe [D,L] -> [B,T,C]
+  SpanSelfAttention(const Scope& scope, const ModelConfig& model, int64_t layer);
+  /// h [B,T,C], memory [B,L,C] (not used while sequences are read), key_pe [D,L] -> [B,T,C]
   Var operator()(const Var& h, const Tensor& memory, const Var& key_pe, const Context& context) const;
 };
 
@@ -28,7 +29,7 @@ struct LmBlock {
   uint64_t path;
 
   LmBlock(const Scope& scope, const ModelConfig& model, const RouterConfig& router,
-          const std::optional<RouterCell>& cell);
+          const std::optional<RouterCell>& cell, int64_t layer);
   BlockOutput operator()(const Var& h, const RouterState& state, const Tensor& memory, const Var& key_pe,
                          const Context& context) const;
 };

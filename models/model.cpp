@@ -4,6 +4,9 @@
 #include "ops/linear_cross_entropy/linear_cross_entropy.hpp"
 #include "ops/load_balance/load_balance.hpp"
 #include "ops/reshape/reshape.hpp"
+#include "ops/z_loss/z_loss.hpp"
+
+#include <algorithm>
 
 namespace rmoe {
 
@@ -29,21 +32,57 @@ Tensors Model::gate_matrices() const {
   return std::visit([](const auto& net) { return net.gate_matrices(); }, net_);
 }
 
-Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight,
-              const Tensors& shares) {
+std::vector<LayerStats> with_experts(const std::vector<LayerStats>& layers) {
+  std::vector<LayerStats> some;
+  std::ranges::copy_if(layers, std::back_inserter(some),
+                       [](const LayerStats& l) { return l.routing.probs.defined(); });
+  return some;
+}
+
+Var token_loss(const ModelOutput& output, const Tensor& targets) {
   const int64_t N = targets.numel(), C = output.hidden.dim(-1);
   const auto& [weight, bias] = output.head;
+  return linear_cross_entropy(reshape(output.hidden, {N, C}), weight, bias, targets.reshape({N}));
+}
+
+namespace {
+
+Var sum_of(const Var& a, const Var& b) { return a ? add(a, b) : b; }
+
+/// "each": sum_i E sum_e f_ie P_ie. "joint": E sum_e f_e P_e with f and P the means over layers of f_i and
+/// P_i, which all have as many tokens.
+Var load_balance_of(const std::vector<const RoutingStats*>& layers, Tensors shares, bool joint) {
+  if (joint) {
+    const Tensor sum = clone(shares[0]);
+    for (size_t i = 1; i < shares.size(); ++i) accumulate(sum, shares[i]);
+    std::ranges::fill(shares, sum);
+  }
+  Var balance;
+  for (size_t i = 0; i < layers.size(); ++i)
+    balance = sum_of(balance, load_balance(layers[i]->probs, shares[i]));
+  const double L = double(layers.size());
+  return joint ? scale(balance, 1 / (L * L)) : balance;
+}
+
+}  // namespace
+
+Losses losses(const ModelOutput& output, const Tensor& targets, const RouterConfig& router,
+              const Tensors& shares) {
   Losses l;
-  l.loss = l.total = linear_cross_entropy(reshape(output.hidden, {N, C}), weight, bias, targets.reshape({N}));
+  l.loss = token_loss(output, targets);
+  std::vector<const RoutingStats*> layers;  // that have experts
+  Tensors layer_shares;                     // [E] each
   for (size_t i = 0; i < output.layers.size(); ++i) {
     const RoutingStats& routing = output.layers[i].routing;
     if (!routing.probs) continue;
-    const Tensor share =
-        shares.empty() ? expert_share(routing.experts, routing.probs.dim(1)) : shares[i];  // [E]
-    const Var balance = load_balance(routing.probs, share);
-    l.balance = l.balance ? add(l.balance, balance) : balance;
+    layers.push_back(&routing);
+    layer_shares.push_back(shares.empty() ? expert_share(routing.experts, routing.probs.dim(1)) : shares[i]);
+    if (router.z_loss_weight != 0) l.z = sum_of(l.z, z_loss(routing.logits));
   }
-  if (l.balance && balance_weight != 0) l.total = add(l.loss, scale(l.balance, balance_weight));
+  if (!layers.empty()) l.balance = load_balance_of(layers, layer_shares, router.balance_layers == "joint");
+  if (l.balance && router.balance_weight != 0) l.router = scale(l.balance, router.balance_weight);
+  if (l.z) l.router = sum_of(l.router, scale(l.z, router.z_loss_weight));
+  l.total = l.router ? add(l.loss, l.router) : l.loss;
   return l;
 }
 
@@ -59,7 +98,11 @@ ParameterCounts count_parameters(const Model& model) {
     if (p.name == "embed.weight") counts.embedding += n;
     if (contains(p.name, ".router.") || contains(p.name, "router_cell.")) counts.router += n;
     const bool expert = contains(p.name, ".experts.");
-    counts.active += expert ? n / model.config().experts * model.config().top_k : n;
+    const int64_t active = expert ? n / model.config().experts * model.config().top_k : n;
+    counts.active += active;
+    if (p.name == "embed.weight" || p.name.starts_with("head.")) continue;
+    counts.non_embedding += n;
+    counts.active_non_embedding += active;
   }
   return counts;
 }

@@ -35,20 +35,27 @@ class Model {
   Net net_;
 };
 
-/// What a model is trained on: mean cross-entropy, load balance, and the sum that is differentiated.
+/// Mean cross-entropy in nats over the targets that are not -1; 0 if there is none.
+Var token_loss(const ModelOutput& output, const Tensor& targets);
+
+/// What a model is trained on. The routers' losses are means over all tokens, counted or not.
 struct Losses {
-  Var loss;     // [] nats per token
-  Var balance;  // [] load-balance loss, summed over layers; undefined without experts
-  Var total;    // [] loss + balance_weight * balance
+  Var loss;     // [] token_loss
+  Var balance;  // [] load-balance loss; undefined without experts
+  Var z;        // [] router z-loss, summed over layers; undefined if its weight is 0
+  Var router;   // [] the routers' losses times their weights; undefined if there are none
+  Var total;    // [] loss + router
 };
 /// `shares` are per layer the shares of assignments (expert_share) that the load balance is measured with: of
-/// the whole batch if `output` is of a part of it, of `output` itself if there are none.
-Losses losses(const ModelOutput& output, const Tensor& targets, double balance_weight,
+/// the whole batch if `output` is of a part of it, of `output` itself if there are none. Dense layers' are
+/// not read.
+Losses losses(const ModelOutput& output, const Tensor& targets, const RouterConfig& router,
               const Tensors& shares = {});
 
 struct ParameterCounts {
   int64_t total = 0, trainable = 0, embedding = 0, router = 0;
-  int64_t active = 0;  // used per token: K of E experts, everything else
+  int64_t active = 0;                                   // used per token: K of E experts, everything else
+  int64_t non_embedding = 0, active_non_embedding = 0;  // without embedding and head
 };
 ParameterCounts count_parameters(const Model& model);
 

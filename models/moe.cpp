@@ -2,6 +2,7 @@
 
 #include "ops/activation/activation.hpp"
 #include "ops/dropout/dropout.hpp"
+#include "ops/elementwise/elementwise.hpp"
 #include "ops/grouped_linear/grouped_linear.hpp"
 #include "ops/reshape/reshape.hpp"
 #include "ops/swiglu/swiglu.hpp"
@@ -51,17 +52,42 @@ Var SwigluExperts::operator()(const Var& rows, const Routes& routes, const Conte
   return grouped_linear(swiglu(gate, up), w2, {}, routes.offsets);
 }
 
+SwigluMlp::SwigluMlp(const Scope& scope, const ModelConfig& model, int64_t F) {
+  const Init init = Init::normal(model.init_std);
+  w1 = scope.parameter("w1", {F, model.hidden}, init);
+  w2 = scope.parameter("w2", {model.hidden, F}, init);
+  w3 = scope.parameter("w3", {F, model.hidden}, init);
+}
+
+Var SwigluMlp::operator()(const Var& x) const { return linear(swiglu(linear(x, w1), linear(x, w3)), w2); }
+
+template <class Experts>
+Routes Moe<Experts>::routes_for(const Gate& gate, const Context& context) const {
+  if (capacity_factor_ == 0 || !context.limit_experts) return sort_by_expert(gate.experts, E_);
+  const int64_t capacity = expert_capacity(capacity_factor_, gate.experts.numel(), E_);
+  return sort_by_expert(gate.experts, E_, gate.probs.value(), capacity);
+}
+
+template <class Experts>
+Var Moe<Experts>::add_shared(const Var& y, const Var& tokens) const {
+  if (!shared_) return y;
+  const auto weighted = [](const Var& x, double weight) { return weight == 1 ? x : scale(x, weight); };
+  return add(weighted(y, moe_weight_), weighted((*shared_)(tokens), shared_weight_));
+}
+
 template <class Experts>
 MoeOutput Moe<Experts>::operator()(const Var& x, const RouterState& state, const Context& context) const {
   const int64_t C = x.dim(-1), N = x.value().numel() / C, T = x.dim(1);
   const Var tokens = reshape(x, {N, C});
   const Routing routing = router_(tokens, state);
   const Gate& gate = routing.gate;
-  const Routes routes = sort_by_expert(gate.experts, E_);
-  const Var rows = experts_(expert_dispatch(tokens, routes), routes, context, T);  // [N*K,C]
-  const Var y = expert_combine(rows, gate.weights, routes);                        // [N,C]
+  const Routes routes = routes_for(gate, context);
+  const Var rows = experts_(expert_dispatch(tokens, routes), routes, context, T);  // [M,C]
+  const Var y = add_shared(expert_combine(rows, gate.weights, routes), tokens);    // [N,C]
   return {
-      reshape(y, x.shape()), routing.state, {routing.logits, gate.probs, gate.weights.value(), gate.experts}};
+      reshape(y, x.shape()),
+      routing.state,
+      {routing.logits, gate.probs, gate.weights.value(), gate.experts, gate.experts.numel() - routes.rows}};
 }
 
 template class Moe<ReluExperts>;

@@ -1,5 +1,8 @@
-// The mixture-of-experts block: y_n = sum_k g_nk Expert_{e_nk}(x_n). No token is dropped: rows are sorted by
-// expert and every expert runs on its own rows.
+// The mixture-of-experts block: y_n = sum_k g_nk Expert_{e_nk}(x_n), for which rows are sorted by expert and
+// every expert runs on its own. With a shared expert, y_n = moe_weight * that + shared_weight * Shared(x_n).
+// With a capacity, in training, an assignment that an expert drops adds nothing to its token's sum; the
+// weights of the others stay as they are, so a token that every expert drops passes by on the residual path
+// alone.
 #pragma once
 
 #include "models/context.hpp"
@@ -29,12 +32,22 @@ struct SwigluExperts {
   Var operator()(const Var& rows, const Routes& routes, const Context& context, int64_t T) const;
 };
 
+/// w2 (silu(w1 x) * w3 x): a feed-forward block without experts, or a shared expert.
+struct SwigluMlp {
+  Var w1, w3;  // [F,C]
+  Var w2;      // [C,F]
+
+  SwigluMlp(const Scope& scope, const ModelConfig& model, int64_t F);
+  Var operator()(const Var& x) const;
+};
+
 /// What a layer's router did, for auxiliary losses, the step line, analyses and `trace`. Undefined in a dense
 /// layer.
 struct RoutingStats {
-  Var logits, probs;  // [N,E]
-  Tensor weights;     // [N,K]
-  Tensor experts;     // [N,K] i32
+  Var logits, probs;    // [N,E]
+  Tensor weights;       // [N,K]
+  Tensor experts;       // [N,K] i32, chosen; some may have dropped the token
+  int64_t dropped = 0;  // of the N*K assignments
 };
 
 struct MoeOutput {
@@ -50,15 +63,26 @@ class Moe {
       const std::optional<RouterCell>& cell)
       : router_(scope / "router", model, router, cell),
         experts_(scope / "experts", model),
-        E_(model.experts) {}
+        E_(model.experts),
+        capacity_factor_(router.capacity_factor),
+        moe_weight_(model.moe_weight),
+        shared_weight_(model.shared_weight) {
+    if (model.shared_hidden > 0) shared_.emplace(scope / "shared", model, model.shared_hidden);
+  }
 
   MoeOutput operator()(const Var& x, const RouterState& state, const Context& context) const;  // x [B,T,C]
   const Router& router() const { return router_; }
 
  private:
+  Routes routes_for(const Gate& gate, const Context& context) const;
+  Var add_shared(const Var& y, const Var& tokens) const;
+
   Router router_;
   Experts experts_;
   int64_t E_;
+  double capacity_factor_;  // 0: none
+  double moe_weight_, shared_weight_;
+  std::optional<SwigluMlp> shared_;
 };
 
 }  // namespace rmoe

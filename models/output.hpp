@@ -16,6 +16,9 @@ struct LayerStats {
   Tensor output;  // [B,T,C], kept on request
 };
 
+/// Those that have experts; the first layers may have none.
+std::vector<LayerStats> with_experts(const std::vector<LayerStats>& layers);
+
 struct ModelOutput {
   Linear head;      // C -> V
   Var hidden = {};  // [B,T,C], what it reads

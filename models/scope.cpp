@@ -42,7 +42,8 @@ Var Scope::parameter(const std::string& name, Shape shape, Init init) const {
       fill_orthogonal(value, init.value, seed_, hash(key));
       break;
   }
-  parameters_.push_back({key, trainable_ ? Var::leaf(value) : Var(value)});
+  const bool matrix = shape.rank() >= 2 && init.kind != Init::Kind::constant;  // biases start constant
+  parameters_.push_back({key, trainable_ ? Var::leaf(value) : Var(value), matrix});
   return parameters_.back().var;
 }
 

@@ -26,6 +26,7 @@ struct Init {
 struct Parameter {
   std::string name;
   Var var;
+  bool matrix = false;  // of two dimensions and more, but for biases stacked over experts
 };
 using Parameters = std::vector<Parameter>;  // in the order of construction
 

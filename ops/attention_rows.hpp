@@ -2,9 +2,9 @@
 // scores.
 #pragma once
 
+#include "engine/gemm.hpp"
 #include "engine/math.hpp"
 #include "engine/reduce.hpp"
-#include "engine/transpose.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -27,8 +27,22 @@ inline int64_t parts_per_head(int64_t heads, int64_t blocks) {
   return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(blocks, 1));
 }
 
-/// A row length for `n` elements off the powers of two, at which all rows would share a few cache sets.
-inline int64_t padded_stride(int64_t n) { return (n + 15) / 32 * 32 + 16; }
+constexpr int64_t kAligned = 16;  // columns of a product: whole vectors of any kind
+
+inline int64_t whole(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+/// Rows [count, D] of one head, packed both ways: against queries [D, count], against scores [count, D].
+template <class T>
+struct PackedKeys {
+  PackedKeys(int64_t count, int64_t D, bool queries, bool scores)
+      : of_queries(queries ? D : 0, whole(count, kWindow)),
+        of_scores(scores ? count : 0, whole(D, kAligned)) {}
+  void pack(const T* x, int64_t stride, int64_t count, int64_t D) const {
+    if (of_queries.k() > 0) of_queries.pack(Trans::yes, x, stride, count);
+    if (of_scores.k() > 0) of_scores.pack(Trans::no, x, stride, D);
+  }
+  PackedMatrix<T> of_queries, of_scores;
+};
 
 /// Where the parts of one head leave their share of a gradient `into` [n]: in place if there is one part,
 /// else in buffers that finish() adds up in order. A null `into` is not wanted.
@@ -97,12 +111,11 @@ void copy_rows(T* y, const T* x, int64_t stride, int64_t rows, int64_t D, T scal
     for (int64_t d = 0; d < D; ++d) y[r * D + d] = scale * x[r * stride + d];
 }
 
-/// o_rd = inverse_sum_r out_dr, rows of o `stride` apart.
+/// y_rd = scale_r x_rd, rows of x `from` apart and those of y `to`.
 template <class T>
-void store_output(T* o, int64_t stride, T* out, const T* inverse_sum, int64_t rows, int64_t D) {
-  for (int64_t d = 0; d < D; ++d)
-    for (int64_t r = 0; r < rows; ++r) out[d * rows + r] *= inverse_sum[r];
-  transpose(o, stride, out, rows, D, rows);
+void scale_rows(T* y, int64_t to, const T* x, int64_t from, const T* scale, int64_t rows, int64_t D) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t d = 0; d < D; ++d) y[r * to + d] = scale[r] * x[r * from + d];
 }
 
 /// delta_r = sum_d dy_rd y_rd: what the softmax gradient subtracts, for both have rows `stride` apart.

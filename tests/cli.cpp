@@ -219,8 +219,8 @@ TEST_CASE("cli: the documented options are the real ones") {
 TEST_CASE("cli: help and version") {
   const TestFolder folder;
   CHECK(rmoe(folder.path(), {"--version"}).out.starts_with("rmoe "));
-  for (const char* command :
-       {"train", "eval", "sample", "info", "data", "trace", "analyze", "reproduce", "bench"}) {
+  for (const char* command : {"train", "eval", "sample", "info", "data", "tokenizer", "trace", "analyze",
+                              "reproduce", "bench", "serve", "export", "import", "plan"}) {
     const ProcessResult result = rmoe(folder.path(), {command, "--help"});
     CHECK(result.code == 0);
     CHECK(result.out.find(command) != std::string::npos);

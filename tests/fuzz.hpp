@@ -1,4 +1,5 @@
-// Damaged input for parsers: bytes of good examples, changed at random, must be taken or refused, never crash.
+// Damaged input for parsers: bytes of good examples, changed at random, must be taken or refused, never
+// crash.
 #pragma once
 
 #include "engine/error.hpp"

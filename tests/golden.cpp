@@ -145,7 +145,8 @@ TEST_CASE("golden: ten steps of Adam") {
       Optimizer optimizer(OptimizerConfig{.name = "adam", .weight_decay = 0}, model.parameters());
       std::vector<double> total;
       for (int step = 1; step <= 10; ++step) {
-        const Losses l = losses(model(inputs, model.initial_memory(inputs.dim(0)), {}), targets, 0.01);
+        const Losses l =
+            losses(model(inputs, model.initial_memory(inputs.dim(0)), {}), targets, model.router());
         total.push_back(l.total.value().item());
         backward(l.total);
         optimizer.step(step, 1e-3, 1);

@@ -1,7 +1,9 @@
 #include "tests/op_case.hpp"
 
+#include "engine/cuda/backend.hpp"
 #include "engine/parallel.hpp"
 #include "engine/random.hpp"
+#include "ops/cast/cast.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -18,43 +20,71 @@ struct Run {
   Tensors outputs, grads;
 };
 
-bool is_constant(const OpCase& c, size_t i) {
-  return std::find(c.constant.begin(), c.constant.end(), int(i)) != c.constant.end();
+/// How an op is run.
+struct Setting {
+  DType dtype;
+  Device device = Device::cpu;
+  bool twice = false;  // the backward, without zeroing in between
+};
+
+bool names(const std::vector<int>& positions, size_t i) {
+  return std::find(positions.begin(), positions.end(), int(i)) != positions.end();
 }
 
-Vars make_inputs(const OpCase& c, DType dtype, Device device = Device::cpu) {
-  Vars inputs;
+/// What an input is stored in.
+DType dtype_of_input(const OpCase& c, size_t i, DType dtype) {
+  return dtype == DType::bf16 && names(c.in_fp32, i) ? DType::f32 : dtype;
+}
+
+/// What gradients are asked of; the op reads them through as_operands().
+Vars make_leaves(const OpCase& c, const Setting& s) {
+  Vars leaves;
   for (size_t i = 0; i < c.inputs.size(); ++i) {
-    const Tensor value =
-        device == Device::meta ? empty(c.inputs[i].shape, dtype, device) : to_tensor(c.inputs[i], dtype);
-    inputs.push_back(is_constant(c, i) ? Var(value) : Var::leaf(value));
+    const DType dtype = dtype_of_input(c, i, s.dtype);
+    const Tensor value = s.device == Device::meta ? empty(c.inputs[i].shape, dtype, s.device)
+                                                  : to(to_tensor(c.inputs[i], dtype), s.device);
+    const bool activation = dtype == DType::bf16 && !names(c.weights, i);
+    if (names(c.constant, i))
+      leaves.emplace_back(value);
+    else
+      leaves.push_back(Var::leaf(activation ? to(value, DType::f32) : value));
   }
-  return inputs;
+  return leaves;
+}
+
+/// In bf16 the gradient of a parameter is fp32, that of any other value bf16: those values are casts of
+/// leaves.
+Vars as_operands(const OpCase& c, const Vars& leaves, DType dtype) {
+  Vars operands;
+  for (size_t i = 0; i < leaves.size(); ++i)
+    operands.push_back(names(c.constant, i) ? leaves[i] : cast(leaves[i], dtype_of_input(c, i, dtype)));
+  return operands;
 }
 
 Tensors cotangents(const Vars& outputs) {
   Tensors result;
-  for (size_t i = 0; i < outputs.size(); ++i)
-    result.push_back(
-        to_tensor(random(outputs[i].shape(), -1, 1, 77 + i), acc_type(outputs[i].value().dtype())));
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Tensor& y = outputs[i].value();
+    result.push_back(to(to_tensor(random(y.shape(), -1, 1, 77 + i), y.dtype()), y.device()));
+  }
   return result;
 }
 
-/// Value and gradients; with `twice`, the backward runs two times without zeroing in between.
-Run run(const OpCase& c, DType dtype, bool twice = false) {
-  const Vars inputs = make_inputs(c, dtype);
+Run run(const OpCase& c, const Setting& s) {
+  const Vars leaves = make_leaves(c, s);
   Run result;
-  for (int pass = 0; pass < (twice ? 2 : 1); ++pass) {
-    const Vars outputs = c.op(inputs);
+  for (int pass = 0; pass < (s.twice ? 2 : 1); ++pass) {
+    const Vars outputs = c.op(as_operands(c, leaves, s.dtype));
     result.outputs.clear();
     for (const Var& y : outputs) result.outputs.push_back(y.value());
     const bool differentiable =
         std::any_of(outputs.begin(), outputs.end(), [](const Var& y) { return y.requires_grad(); });
     if (differentiable) backward(outputs, cotangents(outputs));
   }
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    result.grads.push_back(inputs[i].grad());
-    const bool unchanged = to_array(inputs[i].value()).data == to_array(to_tensor(c.inputs[i], dtype)).data;
+  const Vars before = make_leaves(c, s);
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    result.grads.push_back(leaves[i].grad());
+    const bool unchanged = to_array(leaves[i].value()).data == to_array(before[i].value()).data;
     CHECK_MESSAGE(unchanged, c.name, ": input ", i, " was overwritten");
   }
   return result;
@@ -79,13 +109,20 @@ void check_close(const std::string& what, const Array& got, const Array& wanted,
   }
 }
 
+bool same_bits(const Tensor& a, const Tensor& b) {
+  if (!a || !b) return a.defined() == b.defined();
+  const Tensor x = to(a, Device::cpu), y = to(b, Device::cpu);
+  return x.numel() == 0 || std::memcmp(x.raw(), y.raw(), x.bytes()) == 0;
+}
+
 bool same_bits(const Tensors& a, const Tensors& b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i].defined() != b[i].defined()) return false;
-    if (a[i] && a[i].numel() && std::memcmp(a[i].raw(), b[i].raw(), a[i].bytes()) != 0) return false;
-  }
-  return true;
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const Tensor& x, const Tensor& y) { return same_bits(x, y); });
+}
+
+Array times(Array a, double factor) {
+  for (double& x : a.data) x *= factor;
+  return a;
 }
 
 void check_values(const OpCase& c, const Run& in_double, const Run& in_float) {
@@ -99,7 +136,7 @@ void check_values(const OpCase& c, const Run& in_double, const Run& in_float) {
 }
 
 void check_gradients(const OpCase& c, const Run& in_double, const Run& in_float) {
-  const Vars inputs = make_inputs(c, DType::f64);
+  const Vars inputs = make_leaves(c, {DType::f64});
   Vars leaves;
   for (const Var& x : inputs)
     if (x.requires_grad()) leaves.push_back(x);
@@ -108,15 +145,14 @@ void check_gradients(const OpCase& c, const Run& in_double, const Run& in_float)
       gradcheck([&] { return c.op(inputs); }, leaves, {.step = c.step, .most = kMostElements});
   CHECK_MESSAGE(result.error < kGradientTolerance, c.name, ": gradient off by ", result.error, " at ",
                 result.where);
-  const Run doubled = run(c, DType::f64, true);
+  const Run doubled = run(c, {DType::f64, Device::cpu, true});
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!in_double.grads[i]) continue;
     const Array grad = to_array(in_double.grads[i]);
     check_close(concat(c.name, ", float gradient ", i), to_array(in_float.grads[i]), grad,
                 c.float_grad_tolerance);
-    Array twice = grad;
-    for (double& g : twice.data) g *= 2;
-    check_close(concat(c.name, ", added gradient ", i), to_array(doubled.grads[i]), twice, kDoubleTolerance);
+    check_close(concat(c.name, ", added gradient ", i), to_array(doubled.grads[i]), times(grad, 2),
+                kDoubleTolerance);
   }
 }
 
@@ -124,7 +160,7 @@ void check_determinism(const OpCase& c, const Run& reference) {
   const int before = thread_count();
   for (int threads : {1, 2, 3}) {
     set_thread_count(threads);
-    const Run again = run(c, DType::f32);
+    const Run again = run(c, {DType::f32});
     CHECK_MESSAGE(same_bits(again.outputs, reference.outputs), c.name, ": other bits with ", threads,
                   " threads");
     CHECK_MESSAGE(same_bits(again.grads, reference.grads), c.name, ": other gradient bits with ", threads,
@@ -134,7 +170,7 @@ void check_determinism(const OpCase& c, const Run& reference) {
 }
 
 void check_meta(const OpCase& c, const Run& reference) {
-  const Vars inputs = make_inputs(c, DType::f32, Device::meta);
+  const Vars inputs = make_leaves(c, {DType::f32, Device::meta});
   const Vars outputs = c.op(inputs);
   REQUIRE(outputs.size() == reference.outputs.size());
   Tensors dys;
@@ -145,6 +181,43 @@ void check_meta(const OpCase& c, const Run& reference) {
   const bool differentiable =
       std::any_of(outputs.begin(), outputs.end(), [](const Var& y) { return y.requires_grad(); });
   if (differentiable) backward(outputs, dys);
+}
+
+/// Rounds the inputs to what the kernels will be given.
+OpCase rounded(OpCase c) {
+  for (size_t i = 0; i < c.inputs.size(); ++i)
+    c.inputs[i] = to_array(to_tensor(c.inputs[i], dtype_of_input(c, i, DType::bf16)));
+  return c;
+}
+
+/// The same case on a GPU. `tolerance` is the value's, the other the gradients'.
+void check_on_gpu(const OpCase& c, DType dtype, double tolerance, double grad_tolerance) {
+  const Setting setting{dtype, Device::cuda};
+  const Run wanted = run(c, {DType::f64}), got = run(c, setting), again = run(c, setting);
+  const Run doubled = run(c, {dtype, Device::cuda, true});
+  const Arrays reference = c.reference(c.inputs);
+  const std::string name = concat(c.name, " (GPU, ", dtype, ")");
+  REQUIRE_MESSAGE(got.outputs.size() == reference.size(), name, ": number of outputs");
+  for (size_t i = 0; i < reference.size(); ++i)
+    check_close(concat(name, ", output ", i), to_array(got.outputs[i]), reference[i], tolerance);
+  for (size_t i = 0; i < c.inputs.size(); ++i) {
+    CHECK_MESSAGE(got.grads[i].defined() == wanted.grads[i].defined(), name, ": gradient ", i);
+    if (!wanted.grads[i] || !got.grads[i]) continue;
+    const Array grad = to_array(wanted.grads[i]);
+    check_close(concat(name, ", gradient ", i), to_array(got.grads[i]), grad, grad_tolerance);
+    check_close(concat(name, ", added gradient ", i), to_array(doubled.grads[i]), times(grad, 2),
+                grad_tolerance);
+  }
+  CHECK_MESSAGE(same_bits(got.outputs, again.outputs), name, ": other bits on a second run");
+  CHECK_MESSAGE(same_bits(got.grads, again.grads), name, ": other gradient bits on a second run");
+}
+
+void check_on_cpu(const OpCase& c) {
+  const Run in_double = run(c, {DType::f64}), in_float = run(c, {DType::f32});
+  check_values(c, in_double, in_float);
+  check_gradients(c, in_double, in_float);
+  check_determinism(c, in_float);
+  if (c.on_meta) check_meta(c, in_float);
 }
 
 }  // namespace
@@ -159,18 +232,20 @@ Tensor to_tensor(const Array& array, DType dtype) { return to(from_vector(array.
 
 Array to_array(const Tensor& tensor) {
   Array array(tensor.shape());
-  const Tensor values = to(tensor, DType::f64);
+  const Tensor values = to(to(tensor, Device::cpu), DType::f64);
   std::copy_n(static_cast<const double*>(values.raw()), values.numel(), array.data.begin());
   return array;
 }
 
 void check_op(const OpCase& c) {
   INFO("op case: ", c.name);
-  const Run in_double = run(c, DType::f64), in_float = run(c, DType::f32);
-  check_values(c, in_double, in_float);
-  check_gradients(c, in_double, in_float);
-  check_determinism(c, in_float);
-  if (c.on_meta) check_meta(c, in_float);
+  if (!cuda::available()) return check_on_cpu(c);
+  check_on_gpu(c, DType::f32, c.float_tolerance, c.float_grad_tolerance);
+  if (c.bf16) check_on_gpu(rounded(c), DType::bf16, c.bf16_tolerance, c.bf16_tolerance);
+}
+
+Tensor beside(const Var& x, const Tensor& integers) {
+  return x.value().device() == Device::cuda ? to(integers, Device::cuda) : integers;
 }
 
 std::string error_of(const std::function<void()>& f) {

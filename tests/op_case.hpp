@@ -10,7 +10,9 @@
 // the gradient in double against finite differences with a random cotangent, to 1e-7; the gradient in float
 // against the one in double; equal bits with 1, 2 and 3 threads and on a second run; gradients added to what
 // is there already; inputs left as they were; shapes on meta equal to shapes on the CPU. Buffers start as NaN
-// and have guard bands (tests/main.cpp).
+// and have guard bands (tests/main.cpp). In a program with a GPU, real or emulated, the same case is run
+// there instead, in float and in bf16: values against the same reference, gradients against the CPU's in
+// double, equal bits on a second run.
 #pragma once
 
 #include "autograd/gradcheck.hpp"
@@ -46,9 +48,17 @@ struct OpCase {
   double float_grad_tolerance = 2e-5;  // relative to the largest value of the gradient
   double step = 1e-4;                  // of the finite differences: smaller near kinks
   bool on_meta = true;
+  // On a GPU with bf16 values:
+  bool bf16 = true;               // is there such a kernel?
+  std::vector<int> weights = {};  // inputs that are parameters: their gradients are fp32 all the same
+  std::vector<int> in_fp32 = {};  // inputs that stay fp32 beside bf16 values
+  double bf16_tolerance = 1e-2;   // relative to the largest value, for gradients too
 };
 
 void check_op(const OpCase& op_case);
+
+/// Integers on the device of x, for ops that take both.
+Tensor beside(const Var& x, const Tensor& integers);
 
 /// The text of the error that f throws; a failed check if it throws none.
 std::string error_of(const std::function<void()>& f);

@@ -18,7 +18,7 @@ TEST_CASE("one batch is overfitted to a loss below 0.05 by every model") {
     const Batch batch = tiny_batch(c.model);
     double loss = 0;
     for (int step = 1; step <= 300; ++step) {
-      const Losses l = losses(model(batch.inputs, model.initial_memory(2), {}), batch.targets, 0.01);
+      const Losses l = losses(model(batch.inputs, model.initial_memory(2), {}), batch.targets, c.router);
       loss = l.loss.value().item();
       backward(l.total);
       optimizer.step(step, 1e-2, 1);

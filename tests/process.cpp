@@ -56,6 +56,8 @@ Process::~Process() {
 
 void Process::signal(int number) { kill(pid_, number); }
 
+std::string Process::printed() const { return read_text(out_); }
+
 ProcessResult Process::wait() {
   int status = 0;
   waitpid(pid_, &status, 0);

@@ -25,6 +25,8 @@ class Process {
   ~Process();
   Process(const Process&) = delete;
   void signal(int number);
+  /// What it has printed to standard output by now.
+  std::string printed() const;
   /// Waits for the end; what it printed comes with the result.
   ProcessResult wait();
 

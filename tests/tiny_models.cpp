@@ -2,10 +2,50 @@
 
 #include "engine/random.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 namespace rmoe::test {
+namespace {
+
+/// The two main routers with what models may have besides.
+void add_options(std::vector<TinyCase>& cases) {
+  const auto add = [&](const std::string& name, const std::string& option, auto change) {
+    TinyCase c = *std::ranges::find(cases, name, &TinyCase::name);
+    c.name += option;
+    change(c.model, c.router);
+    cases.push_back(c);
+  };
+  add("llama-rmoe", "+grouped", [](ModelConfig& m, RouterConfig&) { m.kv_heads = 1; });
+  add("llama-smoe", "+tied", [](ModelConfig& m, RouterConfig&) { m.tied_head = true; });
+  add("llama-rmoe", "+shared", [](ModelConfig& m, RouterConfig&) {
+    m.shared_hidden = 7;
+    m.moe_weight = 0.5;
+    m.shared_weight = 0.75;
+  });
+  add("llama-rmoe", "+dense-first", [](ModelConfig& m, RouterConfig&) {
+    m.layers = 3;
+    m.dense_layers = 1;
+  });
+  add("lm-smoe", "+capacity", [](ModelConfig&, RouterConfig& r) { r.capacity_factor = 0.75; });
+  add("lm-rmoe", "+joint", [](ModelConfig&, RouterConfig& r) { r.balance_layers = "joint"; });
+  add("llama-rmoe", "+everything", [](ModelConfig& m, RouterConfig& r) {
+    m.layers = 3;
+    m.dense_layers = 1;
+    m.dense_hidden = 9;
+    m.kv_heads = 1;
+    m.shared_hidden = 7;
+    m.moe_weight = 0.5;
+    m.shared_weight = 0.5;
+    m.tied_head = true;
+    r.z_loss_weight = 0.02;
+    r.balance_layers = "joint";
+    r.capacity_factor = 0.9;
+  });
+}
+
+}  // namespace
 
 std::vector<TinyCase> tiny_cases() {
   const ModelConfig lm{.kind = "lm",
@@ -27,6 +67,7 @@ std::vector<TinyCase> tiny_cases() {
     if (name != "dense") cases.push_back({"lm-" + name, lm, router});
     cases.push_back({"llama-" + name, llama, router});
   }
+  add_options(cases);
   return cases;
 }
 
@@ -63,8 +104,8 @@ Memory warm_memory(const Model& model) {
 Tensors gradients(const TinyCase& c, uint64_t seed) {
   Model model(c.model, c.router, seed);
   const Batch batch = tiny_batch(c.model);
-  const Context context{.training = true, .seed = 4, .step = 1};
-  backward(losses(model(batch.inputs, warm_memory(model), context), batch.targets, 0.01).total);
+  const Context context{.training = true, .limit_experts = true, .seed = 4, .step = 1};
+  backward(losses(model(batch.inputs, warm_memory(model), context), batch.targets, c.router).total);
   Tensors grads;
   for (const Parameter& p : model.parameters()) grads.push_back(p.var.grad());
   return grads;

@@ -13,7 +13,8 @@ struct TinyCase {
   RouterConfig router;
 };
 
-/// Both kinds with every router, and the dense Llama: 2 layers, odd sizes.
+/// Both kinds with every router, and the dense Llama: 2 layers, odd sizes. A name with a "+" is one with an
+/// option more.
 std::vector<TinyCase> tiny_cases();
 /// The one called `name`, e.g. "lm-rmoe".
 TinyCase tiny_case(const std::string& name);

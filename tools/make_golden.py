@@ -9,7 +9,8 @@ Files per CASE, safetensors but the first, results in F64 and choices in I32:
     CASE.toml      the model
     CASE.weights   its parameters, F32
     CASE.tokens    one block, [B, T+1]
-    CASE.trace     what `rmoe trace` must say of it; gradients are those of loss + 0.01 aux_loss
+    CASE.trace     what `rmoe trace` must say of it; gradients are those of
+                   loss + 0.01 aux_loss + z_loss_weight z_loss
     CASE.memory    the next block of the same streams, and its trace with the memory left by the first
     CASE.adam      ten training steps on the first block: the losses before each, some parameters after the last
 
@@ -33,6 +34,12 @@ from golden_model import Case, forward, total_loss, zero_memory
 
 MIN_MARGIN = 1e-3  # between neighbouring router logits down to the K+1-th: float32 must choose the same experts
 ADAM_STEPS = 10
+
+# Fields of a case that have the names of the program's options.
+MODEL_OPTIONS = (
+    "kv_heads", "dense_layers", "dense_hidden", "shared_hidden", "moe_weight", "shared_weight", "tied_head"
+)
+ROUTER_OPTIONS = ("z_loss_weight", "capacity_factor", "balance_layers")
 
 # Sizes differ wherever they can, so that a swapped axis cannot fit. One span is shorter than the block, one longer.
 # Each seed is the first from 0 up that passes check_routing: --find-seeds says which.
@@ -72,6 +79,19 @@ SEEDS = {
 for name, (layers, seed) in SEEDS.items():
     kind, preset = name.split("-", 1)
     CASES[name] = Case(kind, preset, layers, B=1, T=7, C=12, H=2, E=4, K=2, F=5, P=6, V=11, L=5, seed=seed)
+# What a model may have besides: all of it together, and a capacity by itself.
+CASES["llama-rmoe+everything"] = Case(
+    "llama", "rmoe", layers=3, B=2, T=7, C=16, H=4, E=5, K=2, F=6, P=9, V=13, kv_heads=2, dense_layers=1,
+    dense_hidden=10, shared_hidden=7, moe_weight=0.5, shared_weight=0.75, tied_head=True, z_loss_weight=0.01,
+    balance_layers="joint", seed=1,
+)
+CASES["llama-smoe+capacity"] = Case(
+    "llama", "smoe", layers=2, B=2, T=8, C=12, H=2, E=4, K=2, F=5, P=6, V=11, capacity_factor=0.8, seed=1
+)
+
+
+def changed(c, name):
+    return getattr(c, name) != getattr(Case, name)
 
 
 def random_parameter(name, shape, rng):
@@ -101,13 +121,14 @@ def trace_block(c, params, tokens, memory):
     leaves = {name: x.clone().requires_grad_() for name, x in params.items()}
     trace, next_memory = forward(c, leaves, tokens, memory)
     learning = [name for name in leaves if not router.is_frozen(c.router, name)]
-    grads = torch.autograd.grad(total_loss(trace), [leaves[name] for name in learning])
+    grads = torch.autograd.grad(total_loss(c, trace), [leaves[name] for name in learning])
     trace |= {f"grad.{name}": grad for name, grad in zip(learning, grads)}
     return {name: x.detach() for name, x in trace.items()}, next_memory
 
 
 def is_full(c):
-    return c.router in ("smoe", "rmoe", "dense")
+    plain = not any(changed(c, name) for name in MODEL_OPTIONS + ROUTER_OPTIONS)
+    return plain and c.router in ("smoe", "rmoe", "dense")
 
 
 def final_keys(c):
@@ -123,11 +144,11 @@ def train(c, params, tokens):
     for _ in range(ADAM_STEPS):
         trace, _ = forward(c, leaves, tokens, zero_memory(c, params["embed.weight"].dtype))
         adam.zero_grad()
-        total_loss(trace).backward()
+        total_loss(c, trace).backward()
         adam.step()
         traces.append({name: x.detach() for name, x in trace.items()})
     result = {"losses": torch.stack([t["loss"] for t in traces])}
-    result["total_losses"] = torch.stack([total_loss(t) for t in traces])
+    result["total_losses"] = torch.stack([total_loss(c, t) for t in traces])
     return result | {f"final.{name}": leaves[name].detach() for name in final_keys(c)}, traces
 
 
@@ -177,9 +198,17 @@ def check_parts(c):
         want = p["w2"][e] @ (p["w1"][e] @ x[0, 0] + p["b1"][e]).clamp(min=0) + p["b2"][e]
         near("experts", model.run_experts(p, x)[0, 0, e], want)
 
-    _, experts, aux = model.gate(torch.tensor([[[0.0, 1.0, 0.0, 1.0]]]).double(), 3)
+    logits = torch.tensor([[[0.0, 1.0, 0.0, 1.0]]]).double()
+    _, experts, balance = model.gate(logits, 3)
     assert experts.flatten().tolist() == [1, 3, 0], "ties go to the lower index"
-    near("load-balance loss", aux, 4 * (1 + 2 * math.e) / (2 + 2 * math.e) / 3)  # three of the four share it equally
+    want = 4 * (1 + 2 * math.e) / (2 + 2 * math.e) / 3  # three of the four share it equally
+    near("load-balance loss", model.load_balance(dataclasses.replace(c, E=4), [balance]), want)
+
+    # Four tokens want expert 0 most, and it takes ceil(0.5 * 4 * 2 / 4) = 1: the loudest, of two the first.
+    few = dataclasses.replace(c, B=1, T=4, E=4, K=2, capacity_factor=0.5)
+    logits = torch.tensor([[[1.0, 0, 0, 0], [3, 0, 0, 0], [3, 0, 0, 0], [2, 0, 0, 0]]]).double()
+    kept = model.kept(few, logits, model.gate(logits, 2)[1])[0].tolist()
+    assert kept == [[0, 1, 0, 0], [1, 0, 0, 0], [0] * 4, [0] * 4], "an expert keeps the highest scores"
 
     golden = "58000000000000007b225f5f6d657461646174615f5f223a7b22666f726d6174223a227074227d2c2261223a7b22647479706522"
     golden += "3a22463332222c227368617065223a5b325d2c22646174615f6f666673657473223a5b302c385d7d7d2020200000803f00000040"
@@ -190,12 +219,26 @@ def check_parts(c):
 def check_routing(c, traces):
     """Every expert has a token in every layer, and no choice or order hangs on rounding."""
     for trace in traces:
-        for i in range(c.layers if c.router != "dense" else 0):
+        for i in (i for i in range(c.layers) if not c.dense(i)):
             best = trace[f"layers.{i}.router_logits"].sort(descending=True).values[..., : c.K + 1]
             margin = -best.diff().max().item()
             assert margin > MIN_MARGIN, f"layer {i}: margin {margin:.2g}, take another seed"
             used = len(trace[f"layers.{i}.experts"].unique())
             assert used == c.E, f"layer {i}: {used} of {c.E} experts used, take another seed"
+            if c.capacity_factor:
+                check_drops(c, trace[f"layers.{i}.router_logits"], trace[f"layers.{i}.experts"].long())
+
+
+def check_drops(c, logits, experts):
+    """Some are dropped, and which hangs on no rounding."""
+    scores, kept = logits.softmax(-1), model.kept(c, logits, experts)
+    chosen = torch.zeros_like(scores).scatter(-1, experts, 1)
+    dropped = chosen * (1 - kept)
+    assert dropped.any(), "nothing is dropped, take another seed"
+    for e in range(c.E):
+        out, stay = scores[..., e][dropped[..., e] > 0], scores[..., e][kept[..., e] > 0]
+        margin = (stay.min() - out.max()).item() if len(out) else 1
+        assert margin > MIN_MARGIN, f"expert {e}: margin {margin:.2g} between kept and dropped, take another seed"
 
 
 def check_gradients(c, params, tokens, memory, trace):
@@ -213,7 +256,7 @@ def check_gradients(c, params, tokens, memory, trace):
         alive = grad.nonzero().flatten()
         at = alive[torch.randint(len(alive), (), generator=rng)]  # fails where a parameter gets no gradient at all
         step = 1e-5 * torch.zeros_like(grad).index_fill(0, at, 1).view_as(x)
-        up, down = (total_loss(forward(c, {**params, name: x + s}, tokens, memory)[0]) for s in (step, -step))
+        up, down = (total_loss(c, forward(c, {**params, name: x + s}, tokens, memory)[0]) for s in (step, -step))
         near(f"gradient of {name}", grad[at], (up - down) / 2e-5, 1e-9)
 
 
@@ -230,6 +273,8 @@ def write(path, tensors):
 
 def config_text(c):
     span = f"span = {c.L}\n" if c.kind == "lm" else ""
+    text = lambda x: f'"{x}"' if isinstance(x, str) else str(x).lower()
+    lines = lambda names: "".join(f"{name} = {text(getattr(c, name))}\n" for name in names if changed(c, name))
     return f"""[model]
 kind = "{c.kind}"
 layers = {c.layers}
@@ -240,11 +285,11 @@ top_k = {c.K}
 expert_hidden = {c.F}
 vocab = {c.V}
 dropout = 0.0
-
+{lines(MODEL_OPTIONS)}
 [router]
 name = "{c.router}"
 state = {c.P}
-"""
+{lines(ROUTER_OPTIONS)}"""
 
 
 def first_block(c):

@@ -31,7 +31,8 @@ Account account_for(const Config& config) {
   const Tensor tokens = empty({part, T}, DType::i32, Device::meta);
   Memory rows;
   for (const Tensor& m : memory) rows.push_back(m.rows(0, part));
-  backward(losses(model(tokens, rows, {.training = true}), tokens, config.router.balance_weight).total);
+  backward(
+      losses(model(tokens, rows, {.training = true, .limit_experts = true}), tokens, config.router).total);
   account.flops_per_token = (flops_counted() - flops) / double(part * T);
   account.peak_bytes = memory::stats(Device::meta).peak - start;
   account.activation_bytes = account.peak_bytes - account.parameter_bytes - account.optimizer_bytes -

@@ -1,9 +1,9 @@
 #include "data/corpus.hpp"
+#include "engine/files.hpp"
 #include "train/analysis/report_page.hpp"
 #include "train/checkpointed_model.hpp"
 #include "train/command_options.hpp"
 #include "train/commands.hpp"
-#include "train/files.hpp"
 #include "train/progress.hpp"
 #include "train/signals.hpp"
 

@@ -1,6 +1,6 @@
+#include "train/command_data.hpp"
+
 #include "data/sources.hpp"
-#include "data/stats.hpp"
-#include "train/commands.hpp"
 #include "train/progress.hpp"
 
 #include <fmt/core.h>
@@ -10,7 +10,6 @@ namespace {
 
 struct Options {
   std::string name, folder;
-  DataConfig data;
 };
 
 std::string source_list() {
@@ -29,20 +28,6 @@ int run_get(const Options& o) {
   return 0;
 }
 
-int run_stat(const Options& o) {
-  const CorpusStats s = stats_of(load_corpus(o.data));
-  fmt::print("{}: {} bytes, {} symbols\n", o.data.path, s.bytes, s.vocabulary);
-  fmt::print("tokens: train {}, valid {}, test {}\n", s.train_tokens, s.valid_tokens, s.test_tokens);
-  fmt::print("most frequent:");
-  for (const auto& [symbol, count] : s.frequent)
-    fmt::print("  {} {:.2f} %", symbol, 100.0 * double(count) / double(s.train_tokens));
-  fmt::print("\nentropy of single tokens: {:.4f} bits (a model that has learned anything is below)\n",
-             s.unigram_bits);
-  if (const std::string text = compare_with_published(s, o.data); !text.empty()) fmt::print("{}\n", text);
-  fmt::print("fingerprint {}\n", s.fingerprint);
-  return 0;
-}
-
 }  // namespace
 
 void add_data(CLI::App& app, Action& run) {
@@ -56,12 +41,8 @@ void add_data(CLI::App& app, Action& run) {
   get->footer(source_list());
   get->callback([o, &run] { run = [o] { return run_get(*o); }; });
 
-  CLI::App* stat = data->add_subcommand("stat", "Splits, vocabulary and entropy of a corpus");
-  stat->add_option("PATH", o->data.path, "a file or folder of text")->required();
-  stat->add_option("--tokens", o->data.tokens, "byte, word, or the path of a tokenizer");
-  stat->add_option("--newline", o->data.newline, "eos, byte or drop")
-      ->check(CLI::IsMember({"eos", "byte", "drop"}));
-  stat->callback([o, &run] { run = [o] { return run_stat(*o); }; });
+  add_data_stat(*data, run);
+  add_data_prepare(*data, run);
 }
 
 }  // namespace rmoe

@@ -1,4 +1,5 @@
 #include "data/corpus.hpp"
+#include "data/shards/shard_corpus.hpp"
 #include "train/account.hpp"
 #include "train/command_options.hpp"
 #include "train/commands.hpp"
@@ -18,8 +19,9 @@ struct Options {
 /// A config that leaves the vocabulary to the data gets it from there.
 void resolve_vocabulary(Config& config) {
   if (config.model.vocab > 0) return;
-  RMOE_CHECK(std::filesystem::exists(config.data.path), "info: the config takes its vocabulary from ",
-             config.data.path, ", which does not exist; get the data, or add --set model.vocab=V");
+  const bool there = std::filesystem::exists(config.data.path) || !shards_meant_by(config.data.path).empty();
+  RMOE_CHECK(there, "info: the config takes its vocabulary from ", config.data.path,
+             ", which does not exist; get the data, or add --set model.vocab=V");
   config.model.vocab = load_corpus(config.data).tokenizer->size();
 }
 
@@ -31,7 +33,9 @@ nlohmann::ordered_json to_json(const Account& a) {
             {"frozen", p.total - p.trainable},
             {"embedding", p.embedding},
             {"router", p.router},
-            {"active", p.active}}},
+            {"active", p.active},
+            {"non_embedding", p.non_embedding},
+            {"active_non_embedding", p.active_non_embedding}}},
           {"flops_per_token", a.flops_per_token},
           {"memory_bytes",
            {{"parameters", a.parameter_bytes},
@@ -48,6 +52,7 @@ void print(const Config& config, const Account& a) {
   fmt::print("parameters     {:>14}   ({} trainable)\n", p.total, p.trainable);
   fmt::print("  embedding    {:>14}\n  router       {:>14}\n  active/token {:>14}\n", p.embedding, p.router,
              p.active);
+  fmt::print("  without embedding and head {}, of them active {}\n", p.non_embedding, p.active_non_embedding);
   fmt::print("FLOPs/token    {:>14.4g}   (forward and backward, products only)\n", a.flops_per_token);
   const auto mib = [](int64_t bytes) { return double(bytes) / (1 << 20); };
   fmt::print("memory of a step with {} streams of {} tokens in {} micro-batch(es):\n", config.train.batch,

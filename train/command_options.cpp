@@ -12,11 +12,11 @@ void ConfigOptions::add_to(CLI::App& command, const char* what) {
   command.add_option("--seed", seed, "short for --set train.seed=N");
 }
 
-Config ConfigOptions::load() const {
+Config ConfigOptions::load(const Config& base) const {
   std::vector<std::string> all = overrides;
   if (!router.empty()) all.push_back("router.name=" + router);
   if (seed >= 0) all.push_back(concat("train.seed=", seed));
-  return load_config(path, all);
+  return load_config(path, all, base);
 }
 
 void MachineOptions::add_to(CLI::App& command) {

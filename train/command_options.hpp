@@ -15,7 +15,7 @@ struct ConfigOptions {
   int64_t seed = -1;
 
   void add_to(CLI::App& command, const char* what = "CONFIG");
-  Config load() const;
+  Config load(const Config& base = {}) const;
 };
 
 /// --threads and --device.

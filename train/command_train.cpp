@@ -45,8 +45,9 @@ int run_train(Options o) {
     fmt::print("nothing to do: {} has finished its {} steps\n", o.run.run.string(), result.step);
     return 0;
   }
-  fmt::print("done: {} steps, valid loss {:.4f}, BPC {:.4f}, {:.0f} tokens/s; everything is in {}\n",
-             result.step, result.valid.loss, result.valid.bpc(), result.tokens_per_s, o.run.run.string());
+  fmt::print("done: {} steps, valid loss {:.4f}, {}, {:.0f} tokens/s; everything is in {}\n", result.step,
+             result.valid.loss, result.valid.text(corpus.tokenizer->is_byte_level()), result.tokens_per_s,
+             o.run.run.string());
   return 0;
 }
 

@@ -52,8 +52,10 @@ struct OptimizerConfig {
   double beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 0;
+  std::string decay = "matrices";
   double clip = 0;
   int64_t warmup = 4000;
+  double warmup_ratio = 0;
   std::string schedule = "constant";
   double min_lr = 0;
 
@@ -65,10 +67,29 @@ struct OptimizerConfig {
     field("beta2", beta2, "decay of its square's mean");
     field("eps", eps, "added to the square root");
     field("weight_decay", weight_decay, "decoupled weight decay (adamw)");
+    field("decay", decay,
+          "what decays: \"matrices\" (two dimensions and more, embedding and head too; no norms, no biases) "
+          "or \"all\"");
     field("clip", clip, "largest global norm of the gradient; 0 does not clip");
     field("warmup", warmup, "steps of linear warm-up");
+    field("warmup_ratio", warmup_ratio,
+          "the same as a share of all steps, instead of warmup; 0: warmup it is");
     field("schedule", schedule, "after the warm-up: \"constant\", or \"cosine\" down to min_lr");
     field("min_lr", min_lr, "learning rate at the last step (cosine)");
+  }
+};
+
+/// What `rmoe sft` adds.
+struct SftConfig {
+  std::string data;
+  double epochs = 3;
+  int64_t valid = 0;
+
+  template <class Visitor>
+  void fields(Visitor& field) {
+    field("data", data, "instructions with answers in Alpaca's format: JSON or JSON lines");
+    field("epochs", epochs, "how often each is learned, which sets train.steps; 0: train.steps it is");
+    field("valid", valid, "the last so many are kept for validation");
   }
 };
 
@@ -78,6 +99,7 @@ struct Config {
   DataConfig data;
   TrainConfig train;
   OptimizerConfig optimizer;
+  SftConfig sft;
 
   template <class Visitor>
   void sections(Visitor& section) {
@@ -86,15 +108,17 @@ struct Config {
     section("data", data);
     section("train", train);
     section("optimizer", optimizer);
+    section("sft", sft);
   }
 };
 
 /// Reads a TOML file, applies overrides ("train.steps=10") and checks the whole. All mistakes are reported at
-/// once, one per line of a single UsageError.
-Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
+/// once, one per line of a single UsageError. What is not set stays as it is in `base`.
+Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
+                   const Config& base = {});
 /// The same for a text; `origin` names it in messages.
 Config parse_config(std::string_view text, const std::string& origin,
-                    const std::vector<std::string>& overrides = {});
+                    const std::vector<std::string>& overrides = {}, const Config& base = {});
 
 /// Every field as TOML; parses back to the same bits.
 std::string to_toml(const Config& config);

@@ -66,15 +66,18 @@ void check_ranges(Checker& check) {
       1, {"model.layers", "model.hidden", "model.heads", "model.span", "model.experts", "model.top_k",
           "model.expert_hidden", "router.state", "train.steps", "train.batch", "train.block",
           "train.micro_batches", "train.eval_blocks", "train.eval_streams", "train.log_every", "train.keep"});
-  check.at_least(0, {"model.vocab", "train.seed", "train.eval_every", "train.analyze_every",
-                     "train.checkpoint_every", "optimizer.warmup"});
-  check.numbers(
-      "a number in [0, 1)", [](double x) { return x >= 0 && x < 1; },
-      {"model.dropout", "data.valid_share", "data.test_share", "optimizer.beta1", "optimizer.beta2"});
+  check.at_least(0, {"model.kv_heads", "model.dense_layers", "model.dense_hidden", "model.shared_hidden",
+                     "model.vocab", "train.seed", "train.eval_every", "train.analyze_every",
+                     "train.checkpoint_every", "optimizer.warmup", "sft.valid"});
+  check.numbers("a number in [0, 1)", [](double x) { return x >= 0 && x < 1; },
+                {"model.dropout", "data.valid_share", "data.test_share", "optimizer.beta1", "optimizer.beta2",
+                 "optimizer.warmup_ratio"});
   check.numbers("a number above 0", [](double x) { return x > 0; },
                 {"model.init_std", "model.norm_eps", "model.rope_theta", "optimizer.lr", "optimizer.eps"});
   check.numbers("a number of at least 0", [](double x) { return x >= 0; },
-                {"router.balance_weight", "optimizer.weight_decay", "optimizer.clip", "optimizer.min_lr"});
+                {"model.moe_weight", "model.shared_weight", "router.balance_weight", "router.z_loss_weight",
+                 "router.capacity_factor", "optimizer.weight_decay", "optimizer.clip", "optimizer.min_lr",
+                 "sft.epochs"});
 }
 
 void check_names(Checker& check) {
@@ -82,16 +85,39 @@ void check_names(Checker& check) {
   check.one_of("model.expert_init", {"fastmoe", "linear"});
   check.one_of("router.name", router_names());
   check.one_of("router.balance_over", {"batch", "micro_batch"});
+  check.one_of("router.balance_layers", {"each", "joint"});
+  check.one_of("router.freeze", {"", "router", "recurrent", "router,recurrent"});
   check.one_of("data.newline", {"eos", "byte", "drop"});
   check.one_of("optimizer.name", {"adam", "adamw"});
+  check.one_of("optimizer.decay", {"matrices", "all"});
   check.one_of("optimizer.schedule", {"constant", "cosine"});
 }
 
+/// Options that `lm` does not have.
+void check_llama_only(const ModelConfig& m, Checker& check) {
+  if (m.kind == "llama") return;
+  const auto refuse = [&](const char* key, bool used) {
+    if (used) check.clash(key, "model.kind", "wants model.kind = \"llama\", got \"", m.kind, '"');
+  };
+  refuse("model.kv_heads", m.kv_heads > 0);
+  refuse("model.dense_layers", m.dense_layers > 0);
+  refuse("model.dense_hidden", m.dense_hidden > 0);
+  refuse("model.shared_hidden", m.shared_hidden > 0);
+  refuse("model.tied_head", m.tied_head);
+}
+
 void check_shapes(const ModelConfig& m, Checker& check) {
+  check_llama_only(m, check);
+  if (m.dense_layers > 0 && m.dense_layers >= m.layers)
+    check.clash("model.dense_layers", "model.layers", "wanted fewer than model.layers = ", m.layers, ", got ",
+                m.dense_layers, "; router.name = \"dense\" has no experts at all");
   if (m.top_k > m.experts)
     check.clash("model.top_k", "model.experts", "wanted at most model.experts = ", m.experts, ", got ",
                 m.top_k);
   if (m.heads < 1) return;
+  if (m.kv_heads > 0 && m.heads % m.kv_heads != 0)
+    check.clash("model.kv_heads", "model.heads", "wanted a divisor of model.heads = ", m.heads, ", got ",
+                m.kv_heads);
   if (m.hidden % m.heads != 0)
     check.clash("model.hidden", "model.heads", "wanted a multiple of model.heads = ", m.heads, ", got ",
                 m.hidden);

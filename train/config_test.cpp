@@ -1,6 +1,7 @@
 #include "train/config.hpp"
 
 #include "engine/error.hpp"
+#include "tests/fuzz.hpp"
 #include "tests/op_case.hpp"
 
 #include <bit>
@@ -132,6 +133,32 @@ TEST_CASE("config: impossible values and combinations are refused") {
       "--set model.hidden=9: model.hidden: llama's rotary embedding wants an even head size, got 9 / 3 = 3");
 }
 
+TEST_CASE("config: kv heads are llama's and divide its heads") {
+  CHECK(refused("model.kv_heads=2") ==
+        "--set model.kv_heads=2: model.kv_heads: wants model.kind = \"llama\", got \"lm\"");
+  const auto llama = [](const std::string& kv) {
+    return problems_of("[model]\nkind = \"llama\"\n", {"model.kv_heads=" + kv});
+  };
+  CHECK(llama("4") == "");
+  CHECK(llama("3") == "--set model.kv_heads=3: model.kv_heads: wanted a divisor of model.heads = 8, got 3");
+}
+
+TEST_CASE("config: what only llama has is refused in lm, and dense layers leave experts behind them") {
+  for (const char* option : {"dense_layers=1", "dense_hidden=1", "shared_hidden=1", "tied_head=true"}) {
+    const std::string key = std::string("model.") + option;
+    CHECK(refused(key) == concat("--set ", key, ": ", key.substr(0, key.find('=')),
+                                 ": wants model.kind = \"llama\", got \"lm\""));
+    CHECK(problems_of("[model]\nkind = \"llama\"\n", {key}) == "");
+  }
+  CHECK(problems_of("[model]\nkind = \"llama\"\n", {"model.dense_layers=8"}) ==
+        "--set model.dense_layers=8: model.dense_layers: wanted fewer than model.layers = 8, got 8; "
+        "router.name = "
+        "\"dense\" has no experts at all");
+  CHECK(refused("router.balance_layers=all") ==
+        "--set router.balance_layers=all: router.balance_layers: wanted one of \"each\", \"joint\", got "
+        "\"all\"");
+}
+
 TEST_CASE("config: a missing file is named") {
   CHECK(error_of([] { load_config("no/such.toml"); }) ==
         "cannot read no/such.toml: No such file or directory");
@@ -142,6 +169,15 @@ TEST_CASE("config: the option table has a row for every option") {
   CHECK(table.find("### [optimizer]\n\n| option | type | default | meaning |") != std::string::npos);
   CHECK(table.find("| `lr` | number | `7e-04` | learning rate after the warm-up |\n") != std::string::npos);
   CHECK(table.find("| `kind` | text | `\"lm\"` | ") != std::string::npos);
+}
+
+TEST_CASE("config: fuzz") {
+  const std::vector<std::string> seeds = {to_toml(Config()), "[model]\nlayers = 2\n[data]\npath = \"a\"\n"};
+  const FuzzCounts counts =
+      fuzz(seeds, 500, [](const std::string& text) { parse_config(text, "x.toml", {"train.steps=3"}); });
+  CHECK(counts.accepted > 0);
+  CHECK(counts.refused > 0);
+  CHECK(problems_of("\n[=]").starts_with("x.toml:2: "));
 }
 
 }  // namespace rmoe::test

@@ -76,6 +76,33 @@ TEST_CASE("configs: the paper's models train as the paper says") {
   }
 }
 
+TEST_CASE("configs: the pre-trained models count exactly this") {
+  const auto configs = shipped();
+  const auto counts = [&](const std::string& name, const std::string& router, int64_t P) {
+    const Config& c = configs.at(name);
+    const RouterConfig with{.name = router, .state = P};
+    return count_parameters(Model(c.model, with, 1, DType::f32, Device::meta));
+  };
+  const ParameterCounts smoe = counts("pretrain-paper", "smoe", 128);
+  CHECK(smoe.total == 1'065'514'240);
+  CHECK(smoe.non_embedding == 818'443'520);
+  CHECK(smoe.active_non_embedding == 322'991'360);
+  CHECK(counts("pretrain-paper", "rmoe", 128).total - smoe.total == 3'588'864);
+  CHECK(counts("pretrain-paper", "rmoe", 256).total == 1'073'380'096);
+  CHECK(counts("pretrain-paper", "rmoe", 512).total == 1'082'523'904);
+  CHECK(counts("pretrain-paper", "rmoe-rnn", 256).total == 1'073'116'928);
+
+  // C = 2048, V = 96512: embedding and head, 27 times attention and two norms, the dense layer, 26 times
+  // experts.
+  const int64_t C = 2048, outside = 2 * 96'512 * C + C, attention = 27 * (4 * C * C + 2 * C),
+                dense = 3 * C * 10'944, shared = 3 * C * 2816, expert = 3 * C * 1408, router = 60 * C;
+  const ParameterCounts deepseek = counts("deepseek-15b", "smoe", 128);
+  CHECK(deepseek.total == outside + attention + dense + 26 * (shared + 60 * expert + router));
+  CHECK(deepseek.active == outside + attention + dense + 26 * (shared + 6 * expert + router));
+  CHECK(deepseek.total == 14'863'857'664);
+  CHECK(deepseek.active == 2'718'201'856);
+}
+
 TEST_CASE("configs: a step on WikiText-103 never holds the logits of all its tokens") {
   Config c = load_config(RMOE_SOURCE_DIR "/train/configs/wikitext-103.toml");
   const int64_t words = account_for(c).activation_bytes;
@@ -89,13 +116,13 @@ TEST_CASE("configs: every file is valid, round trips, makes a model and is on th
   for (const auto& [name, c] : shipped()) {
     CAPTURE(name);
     CHECK(to_toml(parse_config(to_toml(c), "copy")) == to_toml(c));
-    CHECK(c.data.path.starts_with("corpora/"));
+    CHECK(name.starts_with("sft-") != c.data.path.starts_with("corpora/"));  // instructions come with --data
     ModelConfig model = c.model;
     if (model.vocab == 0) model.vocab = 205;
     CHECK(count_parameters(Model(model, c.router, 1, DType::f32, Device::meta)).total > 0);
     CHECK(page.find("`" + name + ".toml`") != page.npos);
   }
-  CHECK(shipped().size() == 14);
+  CHECK(shipped().size() == 20);
 }
 
 }  // namespace rmoe::test

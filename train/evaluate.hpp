@@ -5,9 +5,11 @@
 //   exact     one stream: every token but the first is predicted exactly once, with all the memory there is
 #pragma once
 
+#include "data/tokens.hpp"
 #include "models/model.hpp"
 
 #include <functional>
+#include <string>
 
 namespace rmoe {
 
@@ -16,17 +18,18 @@ struct Evaluation {
   int64_t tokens = 0;  // predicted
   double bpc() const;
   double ppl() const;
+  /// "BPC 2.1069" if a token is a byte, else "PPL 31.28".
+  std::string text(bool byte_level) const;
 };
 
 /// Called after each block; returns false to stop early.
 using Tick = std::function<bool(int64_t done, int64_t all)>;
 
 /// The original protocol: at most `blocks` blocks of [streams, T]; -1 takes all whole ones.
-Evaluation evaluate(const Model& model, const std::vector<int32_t>& tokens, int64_t streams, int64_t T,
-                    int64_t blocks, const Tick& tick = {});
+Evaluation evaluate(const Model& model, const Tokens& tokens, int64_t streams, int64_t T, int64_t blocks,
+                    const Tick& tick = {});
 
 /// The exact protocol, in blocks of T.
-Evaluation evaluate_exact(const Model& model, const std::vector<int32_t>& tokens, int64_t T,
-                          const Tick& tick = {});
+Evaluation evaluate_exact(const Model& model, const Tokens& tokens, int64_t T, const Tick& tick = {});
 
 }  // namespace rmoe

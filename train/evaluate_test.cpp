@@ -80,7 +80,7 @@ TEST_CASE("sample: token by token reads as the whole text does") {
     CAPTURE(c.name);
     const Model model(c.model, c.router, 5);
     std::vector<int32_t> text = text_of(4, c.model.vocab), sampled;
-    const SampleOptions greedy{.tokens = 12, .temperature = 0};
+    const SampleOptions greedy{.tokens = 12, .choice = {.temperature = 0}};
     sample(model, text, greedy, [&](int32_t token) { return sampled.push_back(token), true; });
     for (int32_t token : sampled) {
       CHECK(token == likeliest_after(model, text));
@@ -98,7 +98,8 @@ TEST_CASE("sample: one likeliest token is greedy, and a seed gives one text") {
     sample(model, {1, 2}, options, [&](int32_t token) { return tokens.push_back(token), true; });
     return tokens;
   };
-  CHECK(text({.tokens = 20, .top_k = 1, .seed = 3}) == text({.tokens = 20, .temperature = 0}));
+  CHECK(text({.tokens = 20, .choice = {.top_k = 1}, .seed = 3}) ==
+        text({.tokens = 20, .choice = {.temperature = 0}}));
   CHECK(text({.tokens = 20, .seed = 3}) == text({.tokens = 20, .seed = 3}));
   CHECK(text({.tokens = 20, .seed = 3}) != text({.tokens = 20, .seed = 4}));
   CHECK(error_of([&] { sample(model, {}, {}, [](int32_t) { return true; }); }) ==

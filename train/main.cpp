@@ -26,14 +26,20 @@ int main(int argc, char** argv) {
   app.require_subcommand(0, 1);  // checked below: a misspelt one is then named
   rmoe::Action run;
   rmoe::add_train(app, run);
+  rmoe::add_sft(app, run);
   rmoe::add_eval(app, run);
   rmoe::add_sample(app, run);
   rmoe::add_info(app, run);
+  rmoe::add_serve(app, run);
   rmoe::add_data(app, run);
+  rmoe::add_tokenizer(app, run);
   rmoe::add_trace(app, run);
   rmoe::add_reproduce(app, run);
   rmoe::add_analyze(app, run);
   rmoe::add_bench(app, run);
+  rmoe::add_export(app, run);
+  rmoe::add_import(app, run);
+  rmoe::add_plan(app, run);
   try {
     app.parse(argc, argv);
     if (run) return run();

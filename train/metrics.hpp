@@ -2,7 +2,7 @@
 // a resume the file reads as if the run had never stopped.
 #pragma once
 
-#include "train/files.hpp"
+#include "engine/files.hpp"
 
 #include <optional>
 #include <string>

@@ -27,8 +27,8 @@ void explain_bad_forward(const Model& model, const Tensor& inputs, const Tensor&
     check(output.layers[i].routing.logits.value(), concat("layers.", i, ".router_logits"), context.step);
     check(output.layers[i].output, concat("layers.", i, ".output"), context.step);
   }
-  check(losses(output, targets, 0).loss.value(), "loss", context.step);
-  fail("train: step ", context.step + 1, ": the load-balance loss is not finite", kCure);
+  check(token_loss(output, targets).value(), "loss", context.step);
+  fail("train: step ", context.step + 1, ": a loss of the routers is not finite", kCure);
 }
 
 void explain_bad_gradient(const Model& model, int64_t step) {

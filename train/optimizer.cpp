@@ -11,7 +11,8 @@ Optimizer::Optimizer(const OptimizerConfig& config, const Parameters& parameters
     const Tensor& value = p.var.value();
     const DType acc = acc_type(value.dtype());
     slots_.push_back({p.name, p.var, zeros(value.shape(), acc, value.device()),
-                      zeros(value.shape(), acc, value.device())});
+                      zeros(value.shape(), acc, value.device()),
+                      p.matrix || config.decay == "all" ? config.weight_decay : 0});
     slots_.back().var.reserve_grad();
   }
 }
@@ -26,13 +27,14 @@ Tensors Optimizer::gradients() const {
 }
 
 void Optimizer::step(int64_t step, double lr, double grad_scale) {
-  const AdamOptions options{.lr = lr,
-                            .beta1 = config_.beta1,
-                            .beta2 = config_.beta2,
-                            .eps = config_.eps,
-                            .weight_decay = config_.weight_decay,
-                            .decoupled = config_.name == "adamw"};
+  AdamOptions options{.lr = lr,
+                      .beta1 = config_.beta1,
+                      .beta2 = config_.beta2,
+                      .eps = config_.eps,
+                      .weight_decay = 0,
+                      .decoupled = config_.name == "adamw"};
   for (Slot& slot : slots_) {
+    options.weight_decay = slot.weight_decay;
     adam_step(slot.var.value(), slot.var.grad(), slot.m, slot.v, options, step, grad_scale);
     slot.var.zero_grad();
   }

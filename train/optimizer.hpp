@@ -27,6 +27,7 @@ class Optimizer {
     std::string name;
     Var var;
     Tensor m, v;
+    double weight_decay;
   };
   OptimizerConfig config_;
   std::vector<Slot> slots_;

@@ -1,6 +1,7 @@
 #include "train/peak.hpp"
 
 #include "engine/parallel.hpp"
+#include "engine/tensor.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -43,7 +44,7 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 /// FLOP/s of the calling thread in its best piece: one that no other program interrupted.
 double rate_of_this_thread() {
   constexpr int64_t kPiece = 1 << 16;  // iterations: well below a millisecond
-  constexpr double kDuration = 0.05;   // s
+  constexpr double kDuration = 0.02;   // s
   [[maybe_unused]] volatile float result = 0;
   double best = kDuration;
   const auto begin = std::chrono::steady_clock::now();
@@ -65,6 +66,25 @@ double measure_gemm_peak() {
 #pragma omp parallel for num_threads(threads) reduction(+ : sum)
   for (int thread = 0; thread < threads; ++thread) sum += rate_of_this_thread();
   return sum;
+}
+
+double measure_bandwidth() {
+  constexpr int64_t kNumbers = 16 << 20, kChunk = 1 << 16;  // 64 MiB an array
+  constexpr int kRuns = 4;
+  const Tensor a = full({kNumbers}, 0, DType::f32), b = full({kNumbers}, 1, DType::f32),
+               c = full({kNumbers}, 2, DType::f32);
+  float* to = a.data<float>();
+  const float *x = b.data<float>(), *y = c.data<float>();
+  double best = 1;
+  for (int run = 0; run < kRuns; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    parallel_chunks(kNumbers, kChunk, [=](int64_t begin, int64_t end) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) to[i] = x[i] + 3.0f * y[i];
+    });
+    best = std::min(best, seconds_since(start));
+  }
+  return 3.0 * sizeof(float) * kNumbers / best;
 }
 
 }  // namespace rmoe

@@ -3,8 +3,12 @@
 
 namespace rmoe {
 
-/// FLOP/s of fp32 multiply-adds on data in registers, on all of thread_count() threads. Takes about 50 ms; no
+/// FLOP/s of fp32 multiply-adds on data in registers, on all of thread_count() threads. Takes about 20 ms; no
 /// matrix product in fp32 can be faster, so it is what "share of peak" is a share of.
 double measure_gemm_peak();
+
+/// Bytes/s that all threads together read and write in a triad a = b + s c, over more memory than caches
+/// hold. Takes about 0.1 s.
+double measure_bandwidth();
 
 }  // namespace rmoe

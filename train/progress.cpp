@@ -49,6 +49,7 @@ std::string format_step(const StepReport& r) {
                   format_duration(r.remaining_s), r.lr, r.grad_norm, 100 * r.peak_share);
   if (r.expert_load > 0)
     line += fmt::format("  load {:.2f}  entropy {:.2f}", r.expert_load, r.router_entropy);
+  if (r.drop_ratio) line += fmt::format("  drop {:.2f}%", 100 * *r.drop_ratio);
   return line + "  mem " + format_bytes(r.memory_bytes);
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <optional>
 #include <string>
 
 namespace rmoe {
@@ -16,10 +17,11 @@ struct StepReport {
   double lr = 0;
   double grad_norm = 0;
   double tokens_per_s = 0;
-  double peak_share = 0;      // FLOP/s against measure_gemm_peak()
-  int64_t memory_bytes = 0;   // peak
-  double expert_load = 0;     // busiest expert / mean, of the worst layer; 0 without experts
-  double router_entropy = 0;  // nats, mean over tokens and layers
+  double peak_share = 0;                  // FLOP/s against measure_gemm_peak()
+  int64_t memory_bytes = 0;               // peak
+  double expert_load = 0;                 // busiest expert / mean, of the worst layer; 0 without experts
+  double router_entropy = 0;              // nats, mean over tokens and layers
+  std::optional<double> drop_ratio = {};  // of assignments, where experts have a capacity
   double remaining_s = 0;
 };
 

@@ -29,6 +29,9 @@ TEST_CASE("progress: the step line") {
   CHECK(format_step(report_of(70)) ==
         "step   70/1000  loss 0.7500  bpc 1.0820  12.3k tok/s  eta 3h12m  lr 7.00e-04  grad 0.531  peak 71%  "
         "load 1.43  entropy 1.92  mem 1.23 GB");
+  StepReport limited = report_of(70);
+  limited.drop_ratio = 0.0123;
+  CHECK(format_step(limited).ends_with("entropy 1.92  drop 1.23%  mem 1.23 GB"));
   StepReport words = report_of(1000);
   words.words = true;
   words.loss = std::log(31.5);

@@ -17,6 +17,8 @@ void RoutingSummary::add(const ModelOutput& output) {
     for (float p : probs.span<float>())
       if (p > 0) entropy_sum_ -= double(p) * std::log(double(p));
     rows_ += probs.dim(0);
+    dropped_ += stats.dropped;
+    assignments_ += stats.experts.numel();
   }
 }
 

@@ -18,14 +18,16 @@ static_assert(std::endian::native == std::endian::little, "values are written as
 constexpr uint64_t kMaxHeader = 100'000'000;  // bytes: the format's limit
 
 struct Kind {
-  DType dtype;
   const char* name;
+  DType dtype;    // of the tensor in memory
+  int64_t width;  // bytes per value in a file
 };
 constexpr Kind kKinds[] = {  // in the order of a file
-    {DType::f64, "F64"},
-    {DType::f32, "F32"},
-    {DType::i32, "I32"},
-    {DType::bf16, "BF16"}};
+    {"F64", DType::f64, 8},
+    {"F32", DType::f32, 4},
+    {"I32", DType::i32, 4},
+    {"BF16", DType::bf16, 2},
+    {"F16", DType::f32, 2}};  // read only, widened
 
 const Kind* kind_of(DType dtype) { return std::ranges::find(kKinds, dtype, &Kind::dtype); }
 
@@ -59,7 +61,7 @@ std::string header_of(const std::vector<const NamedTensor*>& order, const Metada
 /// One tensor as the header describes it.
 struct Entry {
   std::string name;
-  DType dtype = DType::f32;
+  const Kind* kind = nullptr;
   Shape shape;
   uint64_t begin = 0, end = 0;  // bytes, from the end of the header
 };
@@ -122,14 +124,13 @@ Entry entry_of(const std::string& name, const json& fields) {
              "wanted dtype, shape and data_offsets");
   const Kind* kind = std::ranges::find(kKinds, fields["dtype"], [](const Kind& k) { return json(k.name); });
   RMOE_CHECK(kind != std::end(kKinds), "dtype ", fields["dtype"].dump(),
-             " is not supported; wanted one of F64, F32, I32, BF16");
+             " is not supported; wanted one of F64, F32, I32, BF16, F16");
   const json& offsets = fields["data_offsets"];
   RMOE_CHECK(offsets.is_array() && offsets.size() == 2, "data_offsets are not two numbers");
-  Entry entry{name, kind->dtype, shape_of(fields["shape"]), whole_number(offsets[0]),
-              whole_number(offsets[1])};
-  const uint64_t wanted = entry.shape.numel() * size_of(entry.dtype);
+  Entry entry{name, kind, shape_of(fields["shape"]), whole_number(offsets[0]), whole_number(offsets[1])};
+  const uint64_t wanted = entry.shape.numel() * kind->width;
   RMOE_CHECK(entry.begin <= entry.end && entry.end - entry.begin == wanted, "data_offsets ", offsets.dump(),
-             " do not hold ", entry.dtype, entry.shape, " of ", wanted, " bytes");
+             " do not hold ", kind->name, entry.shape, " of ", wanted, " bytes");
   return entry;
 }
 
@@ -165,13 +166,28 @@ Metadata metadata_of(const json& header) {
   }
 }
 
-TensorFile read_all(files::Reader& file) {
+/// An IEEE half is s eeeee mmmmmmmmmm with bias 15; every one of them is a float.
+float float_of_half(uint16_t half) {
+  const uint32_t sign = uint32_t(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 0x3ffu;
+  if (exponent == 0) return (sign ? -1.0f : 1.0f) * float(fraction) * 0x1p-24f;
+  const uint32_t rebiased = exponent == 31 ? 255 : exponent + 127 - 15;
+  return std::bit_cast<float>(sign | rebiased << 23 | fraction << 13);
+}
+
+void read_values(files::Reader& file, const Entry& entry, const Tensor& into) {
+  if (entry.kind->width == size_of(into.dtype())) return file.read(into.raw(), into.bytes());
+  std::vector<uint16_t> halves(size_t(into.numel()));
+  file.read(halves.data(), into.numel() * entry.kind->width);
+  std::ranges::transform(halves, into.data<float>(), float_of_half);
+}
+
+TensorFile read_all(files::Reader& file, Device device) {
   const json header = read_header(file);
   TensorFile result{{}, metadata_of(header)};
   // Nothing is allocated before the whole header was found to fit the file.
   for (const Entry& e : entries_of(header, uint64_t(file.bytes() - file.position()))) {
-    Tensor tensor = empty(e.shape, e.dtype);
-    file.read(tensor.raw(), tensor.bytes());
+    Tensor tensor = empty(e.shape, e.kind->dtype, device);
+    if (device == Device::cpu) read_values(file, e, tensor);
     result.tensors.push_back({e.name, std::move(tensor)});
   }
   return result;
@@ -197,10 +213,10 @@ uint32_t write_safetensors(const files::Path& path, std::span<const NamedTensor>
   return file.crc32();
 }
 
-TensorFile read_safetensors(const files::Path& path) {
+TensorFile read_safetensors(const files::Path& path, Device device) {
   files::Reader file(path);
   try {
-    return read_all(file);
+    return read_all(file, device);
   } catch (const Error& error) {
     fail(path.string(), ": ", error.what());
   }

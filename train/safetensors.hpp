@@ -3,8 +3,8 @@
 // https://github.com/huggingface/safetensors#format
 #pragma once
 
+#include "engine/files.hpp"
 #include "engine/tensor.hpp"
-#include "train/files.hpp"
 
 #include <map>
 #include <span>
@@ -29,7 +29,8 @@ struct TensorFile {
 /// the reference writer: tensors sorted by dtype, widest first, then by name.
 uint32_t write_safetensors(const files::Path& path, std::span<const NamedTensor> tensors,
                            const Metadata& metadata = {{"format", "pt"}});
-/// Reads every tensor straight into its own storage. A file that breaks a rule of the format is refused.
-TensorFile read_safetensors(const files::Path& path);
+/// Reads every tensor straight into its own storage; F16 becomes f32. A file that breaks a rule of the format
+/// is refused. On Device::meta the values are left where they are: names, dtypes and shapes only.
+TensorFile read_safetensors(const files::Path& path, Device device = Device::cpu);
 
 }  // namespace rmoe

@@ -1,10 +1,14 @@
 #include "train/safetensors.hpp"
 
+#include "engine/memory.hpp"
 #include "tests/folder.hpp"
+#include "tests/fuzz.hpp"
 #include "tests/op_case.hpp"
 #include "train/test_tools.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <doctest/doctest.h>
 
@@ -95,6 +99,36 @@ TEST_CASE("safetensors: tensors and metadata come back") {
   CHECK(read_safetensors(path).tensors.empty());
 }
 
+TEST_CASE("safetensors: halves are read as the floats they are") {
+  const TestFolder folder;
+  // 1, -2, the largest, the largest and the smallest subnormal, -0, infinity, a NaN
+  const uint16_t halves[] = {0x3c00, 0xc000, 0x7bff, 0x03ff, 0x0001, 0x8000, 0x7c00, 0x7e01};
+  const std::string header = R"({"h":{"dtype":"F16","shape":[2,4],"data_offsets":[0,16]}})";
+  folder.write("h", with_header(header, std::string(reinterpret_cast<const char*>(halves), sizeof halves)));
+  const Tensor h = read_safetensors(folder / "h").tensors.at(0).tensor;
+  CHECK(h.dtype() == DType::f32);
+  CHECK(h.shape() == Shape{2, 4});
+  const float wanted[] = {1, -2, 65504, 1023 * 0x1p-24f, 0x1p-24f, -0.0f, INFINITY};
+  for (int i = 0; i < 7; ++i)
+    CHECK(std::bit_cast<uint32_t>(h.data<float>()[i]) == std::bit_cast<uint32_t>(wanted[i]));
+  CHECK(std::isnan(h.data<float>()[7]));
+}
+
+TEST_CASE("safetensors: on meta only the header is read, and the file must still be whole") {
+  const TestFolder folder;
+  const NamedTensor a{"a", from_vector<float>({1, 2}, {2})};
+  write_safetensors(folder / "a", {&a, 1});
+  const NamedTensor got = read_safetensors(folder / "a", Device::meta).tensors.at(0);
+  CHECK(got.name == "a");
+  CHECK(got.tensor.device() == Device::meta);
+  CHECK(got.tensor.shape() == Shape{2});
+  const std::string bytes = files::read(folder / "a");
+  folder.write("a", bytes.substr(0, bytes.size() - 1));
+  CHECK(error_of([&] {
+          read_safetensors(folder / "a", Device::meta);
+        }).ends_with("tensor 'a' ends at byte 8 of 7"));
+}
+
 TEST_CASE("safetensors: what cannot be written is refused before the file is touched") {
   const Tensor x = from_vector<float>({1}, {1});
   const NamedTensor twice[] = {{"a", x}, {"a", x}}, nothing[] = {{"a", Tensor()}}, garbled[] = {{"\xff", x}};
@@ -130,10 +164,10 @@ TEST_CASE("safetensors: values must fill the file") {
 TEST_CASE("safetensors: a tensor that makes no sense is named") {
   const auto one = [](const std::string& fields) { return with_header("{\"a\":{" + fields + "}}", "1234"); };
   CHECK(refusal(one(R"("dtype":"F32")")) == "tensor 'a': wanted dtype, shape and data_offsets");
-  CHECK(refusal(one(R"("dtype":"F16","shape":[2],"data_offsets":[0,4])")) ==
-        "tensor 'a': dtype \"F16\" is not supported; wanted one of F64, F32, I32, BF16");
+  CHECK(refusal(one(R"("dtype":"I64","shape":[2],"data_offsets":[0,4])")) ==
+        "tensor 'a': dtype \"I64\" is not supported; wanted one of F64, F32, I32, BF16, F16");
   CHECK(refusal(one(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])")) ==
-        "tensor 'a': data_offsets [0,4] do not hold f32[2] of 8 bytes");
+        "tensor 'a': data_offsets [0,4] do not hold F32[2] of 8 bytes");
   CHECK(refusal(one(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])")) ==
         "tensor 'a': wanted a whole number, got -1");
   CHECK(refusal(one(R"("dtype":"F32","shape":1,"data_offsets":[0,4])")) == "tensor 'a': shape is not a list");
@@ -143,6 +177,24 @@ TEST_CASE("safetensors: a tensor that makes no sense is named") {
         "tensor 'a': has 7 dimensions; at most 6 are supported");
   CHECK(refusal(one(R"("dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0])")) ==
         "tensor 'a': shape [4294967296,4294967296] is too large");
+}
+
+TEST_CASE("safetensors: fuzz") {
+  const TestFolder folder;
+  const std::vector<NamedTensor> tensors = {{"a", from_vector<float>({1, 2, 3, 4, 5, 6}, {2, 3})},
+                                            {"b", to(from_vector<float>({1, 2}, {2}), DType::bf16)}};
+  write_safetensors(folder / "seed", tensors);
+  const std::string half = with_header(R"({"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}})", "1234");
+  memory::reset_peak(Device::cpu);
+  const int64_t before = memory::stats(Device::cpu).in_use;
+  const FuzzCounts counts = fuzz({files::read(folder / "seed"), half}, 500, [&](const std::string& bytes) {
+    folder.write("x", bytes);
+    read_safetensors(folder / "x");
+  });
+  CHECK(counts.accepted > 0);
+  CHECK(counts.refused > 0);
+  CHECK(memory::stats(Device::cpu).peak - before <
+        1 << 16);  // no length was believed that the file does not have
 }
 
 }  // namespace rmoe::test

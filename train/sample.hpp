@@ -2,6 +2,7 @@
 #pragma once
 
 #include "models/model.hpp"
+#include "train/choose.hpp"
 
 #include <functional>
 
@@ -9,8 +10,7 @@ namespace rmoe {
 
 struct SampleOptions {
   int64_t tokens = 200;
-  double temperature = 1;  // 0: always the likeliest token
-  int64_t top_k = 0;       // 0: all tokens
+  ChoiceOptions choice = {};
   uint64_t seed = 1;
 };
 

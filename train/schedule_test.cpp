@@ -17,6 +17,17 @@ TEST_CASE("schedule: linear warm-up, then constant") {
   CHECK(learning_rate(o, 1, 100) == 8);
 }
 
+TEST_CASE("schedule: a warm-up that is a share of all steps, rounded up") {
+  OptimizerConfig o;
+  o.lr = 8;
+  o.warmup = 1000;
+  o.warmup_ratio = 0.03;
+  CHECK(learning_rate(o, 3, 101) == 6);  // 3.03 steps are 4
+  CHECK(learning_rate(o, 4, 101) == 8);
+  o.schedule = "cosine";
+  CHECK(learning_rate(o, 101, 101) == 0);
+}
+
 TEST_CASE("schedule: half a cosine from lr to min_lr") {
   OptimizerConfig o;
   o.schedule = "cosine";

@@ -1,6 +1,7 @@
 #include "train/step.hpp"
 
 #include "engine/flops.hpp"
+#include "ops/cross_entropy/cross_entropy.hpp"
 #include "ops/elementwise/elementwise.hpp"
 #include "ops/grad_norm/grad_norm.hpp"
 #include "ops/load_balance/load_balance.hpp"
@@ -9,6 +10,7 @@
 #include "train/routing_summary.hpp"
 #include "train/schedule.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace rmoe {
@@ -60,12 +62,13 @@ std::vector<Part> cut(const TrainState& state, const TrainConfig& train, const B
   std::vector<Part> parts;
   for (int64_t first = 0; first < train.batch; first += B) {
     const Context context{.training = true,
+                          .limit_experts = true,
                           .keep_outputs = false,
                           .seed = uint64_t(train.seed),
                           .step = state.step,
                           .first_stream = first};
-    parts.push_back({context, batch.inputs.rows(first, B), batch.targets.rows(first, B),
-                     rows_of(state.memory, first, B)});
+    const Batch part = part_of(batch, first, B);
+    parts.push_back({context, part.inputs, part.targets, rows_of(state.memory, first, B)});
   }
   return parts;
 }
@@ -76,21 +79,31 @@ bool counts_first(const Config& config) {
          config.router.balance_weight != 0 && config.router.name != "dense";
 }
 
+int64_t tokens_in(const std::vector<Part>& parts) {
+  int64_t tokens = 0;
+  for (const Part& part : parts) tokens += part.inputs.numel();
+  return tokens;
+}
+
 /// Every layer's share of assignments over all parts, from a forward pass that keeps nothing else. It chooses
 /// the experts that the real one will: same masks, same arithmetic.
 Tensors shares_of_batch(const Model& model, const std::vector<Part>& parts) {
   const NoGrad guard;
   Tensors experts(size_t(model.config().layers)), shares;  // [N,K] each
-  for (size_t part = 0; part < parts.size(); ++part) {
-    const ModelOutput output = parts[part].forward(model);
+  const int64_t N = tokens_in(parts);
+  int64_t first = 0;
+  for (const Part& part : parts) {
+    const ModelOutput output = part.forward(model);
     for (size_t i = 0; i < experts.size(); ++i) {
-      const Tensor& chosen = output.layers[i].routing.experts;  // [N / parts, K]
-      const int64_t rows = chosen.dim(0);
-      if (!experts[i]) experts[i] = empty_like(chosen, {rows * int64_t(parts.size()), chosen.dim(1)});
-      copy(experts[i].rows(int64_t(part) * rows, rows), chosen);
+      const Tensor& chosen = output.layers[i].routing.experts;  // [tokens of the part, K]
+      if (!chosen) continue;                                    // a dense layer
+      if (!experts[i]) experts[i] = empty_like(chosen, {N, chosen.dim(1)});
+      copy(experts[i].rows(first, chosen.dim(0)), chosen);
     }
+    first += part.inputs.numel();
   }
-  for (const Tensor& chosen : experts) shares.push_back(expert_share(chosen, model.config().experts));
+  for (const Tensor& chosen : experts)
+    shares.push_back(chosen ? expert_share(chosen, model.config().experts) : Tensor());
   return shares;
 }
 
@@ -100,40 +113,53 @@ Memory run_batch(const TrainState& state, const Config& config, const Batch& bat
   const std::vector<Part> parts = cut(state, config.train, batch);
   const Tensors shares = counts_first(config) ? shares_of_batch(state.model, parts) : Tensors();
   const double flops_before = flops_counted();  // counting is not the model's work
-  const double share_of_part = 1.0 / double(parts.size());
+  result.tokens = tokens_in(parts);
+  const double counted = double(std::max<int64_t>(count_targets(batch.targets), 1));
   RoutingSummary summary(config.model.experts);
   NextMemory next(state.memory, config.train.batch / config.train.micro_batches);
   for (const Part& part : parts) {
     Losses l;
     {
       const ModelOutput output = part.forward(state.model);  // what backward does not need of it is freed
-      l = losses(output, part.targets, config.router.balance_weight, shares);
+      l = losses(output, part.targets, config.router, shares);
       if (!std::isfinite(l.total.value().item()))
         explain_bad_forward(state.model, part.inputs, part.targets, part.memory, part.context);
       summary.add(output);
       if (analysis) analysis->add(output.layers);
       next.put(part.context.first_stream, output.memory);
     }
-    result.loss += l.loss.value().item() * share_of_part;
+    const double share_of_loss = double(count_targets(part.targets)) / counted,
+                 share_of_part = double(part.inputs.numel()) / double(result.tokens);
+    result.loss += l.loss.value().item() * share_of_loss;
     if (l.balance) result.balance += l.balance.value().item() * share_of_part;
-    backward(scale(l.total, share_of_part));
+    if (l.z) result.z_loss += l.z.value().item() * share_of_part;
+    const Var loss = scale(l.loss, share_of_loss);
+    backward(l.router ? add(loss, scale(l.router, share_of_part)) : loss);
   }
   result.load = summary.load();
   result.entropy = summary.entropy();
+  result.drop_ratio = summary.drop_ratio();
   result.flops = flops_counted() - flops_before;
   return next.take();
 }
 
 }  // namespace
 
-TrainState::TrainState(const Config& config, const std::vector<int32_t>& tokens)
+TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches)
     : model(config.model, config.router, config.train.seed),
       optimizer(config.optimizer, model.parameters()),
-      stream(tokens, config.train.batch, config.train.block, config.train.seed),
+      stream(std::move(batches)),
       memory(model.initial_memory(config.train.batch)) {}
 
+TrainState::TrainState(const Config& config, const Corpus& corpus)
+    : TrainState(config, training_stream(corpus, config.train.batch, config.train.block, config.train.seed)) {
+}
+
 StepResult train_step(TrainState& state, const Config& config) {
-  const Batch batch = state.stream.next();
+  return train_step(state, config, state.stream->next());
+}
+
+StepResult train_step(TrainState& state, const Config& config, const Batch& batch) {
   if (batch.restart)
     for (const Tensor& m : state.memory) fill(m, 0);
   StepResult result;

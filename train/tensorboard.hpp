@@ -3,7 +3,7 @@
 // tensorflow/core/util/event.proto
 #pragma once
 
-#include "train/files.hpp"
+#include "engine/files.hpp"
 
 #include <optional>
 #include <span>

@@ -25,13 +25,14 @@ std::vector<NamedTensor> trace(Model& model, const Tensor& tokens, const Memory&
   const auto [inputs, targets] = inputs_and_targets(tokens);
   const int64_t B = inputs.dim(0), T = inputs.dim(1);
   for (Parameter& p : model.parameters()) p.var.zero_grad();
-  const ModelOutput output = model(inputs, memory, {.keep_outputs = true});
-  const Losses l = losses(output, targets, model.router().balance_weight);
+  const ModelOutput output = model(inputs, memory, {.limit_experts = true, .keep_outputs = true});
+  const Losses l = losses(output, targets, model.router());
   backward(l.total);
 
   std::vector<NamedTensor> dump;
   dump.push_back({"loss", l.loss.value()});
   dump.push_back({"aux_loss", l.balance ? l.balance.value() : zeros({}, l.loss.value().dtype())});
+  if (l.z) dump.push_back({"z_loss", l.z.value()});
   dump.push_back({"logits", output.logits().value()});
   for (size_t i = 0; i < output.layers.size(); ++i) {
     const std::string layer = concat("layers.", i, ".");

@@ -1,9 +1,9 @@
 #include "train/trainer.hpp"
 
+#include "engine/files.hpp"
 #include "engine/memory.hpp"
 #include "train/checkpoint.hpp"
 #include "train/checkpointed_model.hpp"
-#include "train/files.hpp"
 #include "train/metrics.hpp"
 #include "train/peak.hpp"
 #include "train/progress.hpp"
@@ -34,7 +34,7 @@ class Clock {
 
 class Run {
  public:
-  Run(const Config& config, const Corpus& corpus, const RunOptions& options);
+  Run(const Config& config, TrainingData data, const RunOptions& options);
   RunResult go();
 
  private:
@@ -49,7 +49,7 @@ class Run {
   double remaining_seconds() const;
 
   const Config& config_;
-  const Corpus& corpus_;
+  TrainingData data_;
   const RunOptions& options_;
   TrainState state_;
   double best_loss_ = std::numeric_limits<double>::infinity();  // of validation
@@ -57,18 +57,18 @@ class Run {
   const bool resumed_;  // restore() sets what is declared above
   Evaluation valid_;    // the last one
   double training_seconds_ = 0;
-  int64_t trained_steps_ = 0;
+  int64_t trained_steps_ = 0, trained_tokens_ = 0;
   MetricsWriter metrics_;
   EventWriter events_;
   ProgressLine progress_;
   double peak_ = measure_gemm_peak();
 };
 
-Run::Run(const Config& config, const Corpus& corpus, const RunOptions& options)
+Run::Run(const Config& config, TrainingData data, const RunOptions& options)
     : config_(config),
-      corpus_(corpus),
+      data_(std::move(data)),
       options_(options),
-      state_(config, corpus.train),
+      state_(config, std::move(data_.batches)),
       resumed_(options.resume && restore()),
       metrics_(options.run / "metrics.jsonl", resumed_ ? std::optional(state_.step) : std::nullopt),
       events_(options.run, resumed_ ? std::optional(state_.step) : std::nullopt),
@@ -84,7 +84,7 @@ bool Run::restore() {
   if (!has_checkpoint(options_.run)) return false;
   const Snapshot s =
       load_latest(options_.run, [](const std::string& text) { fmt::print(stderr, "rmoe: {}\n", text); });
-  RMOE_CHECK(s.state.at("data") == corpus_.fingerprint, "resume: ", config_.data.path, " is not the data ",
+  RMOE_CHECK(s.state.at("data") == data_.fingerprint, "resume: ", data_.name, " is not the data ",
              options_.run.string(), " was trained on; give the same data, or another --run");
   assign(options_.run.string(), named_values(state_.model.parameters()), s.model);
   state_.optimizer.restore(s.optimizer);
@@ -96,7 +96,7 @@ bool Run::restore() {
                ", wanted ", state_.memory[i].shape(), "; train.batch and model.span cannot change");
     copy(state_.memory[i], saved);
   }
-  state_.stream.seek({s.state.at("position"), s.state.at("epoch")});
+  state_.stream->seek(s.state.at("stream"));
   state_.step = saved_step_ = s.step;
   validated_step_ = s.state.at("validated_step");
   if (!s.state.at("best_loss").is_null()) best_loss_ = s.state.at("best_loss");
@@ -110,14 +110,12 @@ Snapshot Run::snapshot() const {
   s.optimizer = state_.optimizer.state();
   for (size_t i = 0; i < state_.memory.size(); ++i)
     s.memory.push_back({concat("layers.", i), state_.memory[i]});
-  s.files = {{corpus_.tokenizer->file_name(), corpus_.tokenizer->file_bytes()}};
-  const StreamCursor cursor = state_.stream.cursor();
+  s.files = {{data_.tokenizer->file_name(), data_.tokenizer->file_bytes()}};
   s.state = {{"seed", config_.train.seed},
-             {"position", cursor.position},
-             {"epoch", cursor.epoch},
+             {"stream", state_.stream->cursor()},
              {"best_loss", std::isfinite(best_loss_) ? nlohmann::json(best_loss_) : nlohmann::json()},
              {"validated_step", validated_step_},
-             {"data", corpus_.fingerprint},
+             {"data", data_.fingerprint},
              {"config", to_toml(config_)},
              {"build", build_information()}};
   return s;
@@ -135,13 +133,15 @@ double Run::remaining_seconds() const {
 
 void Run::log(const StepResult& r, double seconds) {
   const TrainConfig& train = config_.train;
-  const double tokens_per_s = double(train.batch * train.block) / seconds;
+  const double tokens_per_s = double(r.tokens) / seconds;
   const double lr = learning_rate(config_.optimizer, state_.step, train.steps);
   const double peak_share = r.flops / seconds / peak_;
+  const RouterConfig& router = config_.router;
+  const auto drop_ratio = router.capacity_factor > 0 ? std::optional(r.drop_ratio) : std::nullopt;
   progress_.step({.step = state_.step,
                   .steps = train.steps,
                   .loss = r.loss,
-                  .words = !corpus_.tokenizer->is_byte_level(),
+                  .words = !data_.tokenizer->is_byte_level(),
                   .lr = lr,
                   .grad_norm = r.grad_norm,
                   .tokens_per_s = tokens_per_s,
@@ -149,18 +149,17 @@ void Run::log(const StepResult& r, double seconds) {
                   .memory_bytes = memory::stats(Device::cpu).reserved,
                   .expert_load = r.load,
                   .router_entropy = r.entropy,
+                  .drop_ratio = drop_ratio,
                   .remaining_s = remaining_seconds()});
   if (!r.analysis.empty()) write("analysis/", r.analysis);
   if (state_.step % train.log_every != 0 && state_.step != train.steps) return;
-  write("train/", {{"loss", r.loss},
-                   {"bpc", Evaluation{r.loss}.bpc()},
-                   {"lr", lr},
-                   {"grad_norm", r.grad_norm},
-                   {"tokens_per_s", tokens_per_s},
-                   {"balance_loss", r.balance},
-                   {"expert_load", r.load},
-                   {"router_entropy", r.entropy},
-                   {"peak_share", peak_share}});
+  std::vector<Metric> metrics{
+      {"loss", r.loss},           {"bpc", Evaluation{r.loss}.bpc()}, {"lr", lr},
+      {"grad_norm", r.grad_norm}, {"tokens_per_s", tokens_per_s},    {"balance_loss", r.balance},
+      {"expert_load", r.load},    {"router_entropy", r.entropy},     {"peak_share", peak_share}};
+  if (drop_ratio) metrics.push_back({"drop_ratio", *drop_ratio});
+  if (router.z_loss_weight != 0) metrics.push_back({"z_loss", r.z_loss});
+  write("train/", metrics);
 }
 
 /// One line of metrics.jsonl, and the same numbers for TensorBoard, where each layer has a tag of its own.
@@ -176,20 +175,19 @@ void Run::write(const std::string& group, const std::vector<Metric>& metrics) {
 }
 
 void Run::validate() {
-  const TrainConfig& train = config_.train;
   const auto tick = [this](int64_t done, int64_t all) {
-    progress_.count("validating block", done, all);
+    progress_.count("validating", done, all);
     return !stop_requested();
   };
-  valid_ = evaluate(state_.model, corpus_.valid, train.eval_streams, train.block, train.eval_blocks, tick);
+  valid_ = data_.validate(state_.model, tick);
   if (stop_requested()) return;  // the resumed run validates this step
   validated_step_ = state_.step;
   write("", {{"valid_loss", valid_.loss}, {"valid_bpc", valid_.bpc()}, {"valid_ppl", valid_.ppl()}});
   const bool best = valid_.loss < best_loss_;
   if (best) best_loss_ = valid_.loss;
-  progress_.say(fmt::format("step {}: valid loss {:.4f}  BPC {:.4f}{}", state_.step, valid_.loss,
-                            valid_.bpc(), best ? "  (best)" : ""));
-  if (best || train.checkpoint_every == 0) save(best);
+  progress_.say(fmt::format("step {}: valid loss {:.4f}  {}{}", state_.step, valid_.loss,
+                            valid_.text(data_.tokenizer->is_byte_level()), best ? "  (best)" : ""));
+  if (best) save(true);
 }
 
 bool Run::due(int64_t every) const { return every > 0 && state_.step > 0 && state_.step % every == 0; }
@@ -197,8 +195,9 @@ bool Run::due(int64_t every) const { return every > 0 && state_.step > 0 && stat
 void Run::validate_and_save() {
   const TrainConfig& train = config_.train;
   const bool validation_due = due(train.eval_every) || state_.step == train.steps;
-  if (validation_due && validated_step_ != state_.step) validate();
-  if (due(train.checkpoint_every) && saved_step_ != state_.step) save(false);
+  if (validation_due && data_.validate && validated_step_ != state_.step) validate();
+  const bool save_due = train.checkpoint_every > 0 ? due(train.checkpoint_every) : validation_due;
+  if (save_due && saved_step_ != state_.step) save(false);
 }
 
 RunResult Run::go() {
@@ -210,13 +209,14 @@ RunResult Run::go() {
     const double seconds = clock.seconds();
     training_seconds_ += seconds;
     ++trained_steps_;
+    trained_tokens_ += r.tokens;
     log(r, seconds);
     validate_and_save();
   }
   if (saved_step_ != state_.step) save(false);
-  const double tokens = double(trained_steps_ * train.batch * train.block);
-  const bool finished = state_.step == train.steps && validated_step_ == state_.step;
-  return {state_.step, !finished, valid_, trained_steps_ ? tokens / training_seconds_ : 0};
+  const bool validated = !data_.validate || validated_step_ == state_.step;
+  const bool finished = state_.step == train.steps && validated;
+  return {state_.step, !finished, valid_, trained_steps_ ? double(trained_tokens_) / training_seconds_ : 0};
 }
 
 }  // namespace
@@ -228,8 +228,21 @@ void fit_vocabulary(Config& config, const Corpus& corpus) {
              " but the data has ", vocabulary, " symbols; model.vocab=0 takes it from there");
 }
 
+RunResult train(const Config& config, TrainingData data, const RunOptions& options) {
+  return Run(config, std::move(data), options).go();
+}
+
 RunResult train(const Config& config, const Corpus& corpus, const RunOptions& options) {
-  return Run(config, corpus, options).go();
+  const TrainConfig& train_config = config.train;
+  const int64_t streams = train_config.eval_streams, T = train_config.block;
+  EvalBlocks(corpus.valid, T, streams);  // too few tokens are an error now
+  TrainingData data{corpus.tokenizer, config.data.path, corpus.fingerprint,
+                    training_stream(corpus, train_config.batch, T, uint64_t(train_config.seed))};
+  data.validate = [&corpus, streams, T, blocks = train_config.eval_blocks](const Model& model,
+                                                                           const Tick& tick) {
+    return evaluate(model, corpus.valid, streams, T, blocks, tick);
+  };
+  return train(config, std::move(data), options);
 }
 
 }  // namespace rmoe

@@ -27,12 +27,23 @@ struct RunResult {
   double tokens_per_s = 0;  // of training steps alone
 };
 
+/// What a run learns from, and what it is measured on.
+struct TrainingData {
+  TokenizerPtr tokenizer;
+  std::string name;         // for messages
+  std::string fingerprint;  // a run resumes only on equal data
+  std::unique_ptr<Stream> batches;
+  /// The mean loss per token on what is kept for validation; empty if nothing is.
+  std::function<Evaluation(const Model& model, const Tick& tick)> validate = {};
+};
+
 /// Gives a model without a vocabulary that of its corpus; an Error if the corpus has more symbols than the
 /// model.
 void fit_vocabulary(Config& config, const Corpus& corpus);
 
-/// Trains `config` on `corpus` until config.train.steps or until a signal asks to stop (the state is saved
-/// then).
+/// Trains until config.train.steps or until a signal asks to stop (the state is saved then).
+RunResult train(const Config& config, TrainingData data, const RunOptions& options);
+/// The corpus must outlive the run.
 RunResult train(const Config& config, const Corpus& corpus, const RunOptions& options);
 
 }  // namespace rmoe

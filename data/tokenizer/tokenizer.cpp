@@ -1,5 +1,9 @@
 #include "data/tokenizer/tokenizer.hpp"
 
+#include "data/tokenizer/bpe_tokenizer.hpp"
+#include "data/tokenizer/hugging_face.hpp"
+#include "data/tokenizer/sentencepiece_model.hpp"
+#include "data/tokenizer/tokenizer_json.hpp"
 #include "data/vocabulary.hpp"
 #include "engine/error.hpp"
 
@@ -14,6 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kHuggingFace = "tokenizer.json";
+
 struct Kind {
   const char* file_name;
   TokenizerPtr (*make)(std::string bytes);
@@ -24,6 +30,14 @@ constexpr Kind kKinds[] = {
     {"vocabulary.json",
      [](std::string bytes) -> TokenizerPtr {
        return std::make_shared<Vocabulary>(Vocabulary::parse(bytes));
+     }},
+    {"tokenizer.model",
+     [](std::string bytes) -> TokenizerPtr {
+       return std::make_shared<BpeTokenizer>(read_sentencepiece_model(std::move(bytes)));
+     }},
+    {kHuggingFace,
+     [](std::string bytes) -> TokenizerPtr {
+       return std::make_shared<BpeTokenizer>(read_tokenizer_json(std::move(bytes)));
      }},
 };
 
@@ -49,10 +63,15 @@ TokenizerPtr make_tokenizer(const std::string& file_name, std::string bytes) {
 
 TokenizerPtr load_tokenizer(const fs::path& path) {
   RMOE_CHECK(fs::exists(path), "tokenizer: no file or folder ", path.string());
-  if (!fs::is_directory(path)) return make_tokenizer(path.filename().string(), read_file(path));
-  for (const Kind& kind : kKinds)
-    if (fs::exists(path / kind.file_name))
-      return make_tokenizer(kind.file_name, read_file(path / kind.file_name));
+  if (!fs::is_directory(path)) {
+    const bool sentencepiece = path.extension() == ".model";
+    return make_tokenizer(sentencepiece ? "tokenizer.model" : path.filename().string(), read_file(path));
+  }
+  for (const Kind& kind : kKinds) {
+    if (!fs::exists(path / kind.file_name)) continue;
+    if (kind.file_name == kHuggingFace) return open_hugging_face(path);
+    return make_tokenizer(kind.file_name, read_file(path / kind.file_name));
+  }
   fail("tokenizer: folder ", path.string(), " holds none of ", known_names());
 }
 

@@ -15,8 +15,8 @@ __global__ void __launch_bounds__(kThreads) for_each_kernel(int64_t n, F f) {
   for (int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x; i < n; i += stride) f(i);
 }
 
-/// Calls f(i) for i in [0, n) on the device: for_each(n, [=] ON_DEVICE(int64_t i) { y[i] = x[i]; }). f is copied:
-/// it holds pointers and numbers only.
+/// Calls f(i) for i in [0, n) on the device: for_each(n, [=] ON_DEVICE(int64_t i) { y[i] = x[i]; }). f is
+/// copied: it holds pointers and numbers only.
 template <class F>
 void for_each(int64_t n, F f) {
   if (n == 0) return;
@@ -29,7 +29,8 @@ constexpr int kSumColumns = 32, kSumRows = 8, kRowsPerPart = 256;
 
 /// part_pc = sum of f(n, c) over the rows n of part p, in a fixed order.
 template <class F>
-__global__ void __launch_bounds__(kSumColumns * kSumRows) column_parts_kernel(float* parts, int64_t N, int64_t C, F f) {
+__global__ void __launch_bounds__(kSumColumns* kSumRows)
+    column_parts_kernel(float* parts, int64_t N, int64_t C, F f) {
   SHARED(float[kSumRows][kSumColumns], sums);
   const int64_t c = int64_t(blockIdx.x) * kSumColumns + threadIdx.x;
   const int64_t begin = int64_t(blockIdx.y) * kRowsPerPart;

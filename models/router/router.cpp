@@ -51,8 +51,9 @@ Router::Router(const Scope& scope, const ModelConfig& model, const RouterConfig&
                const std::optional<RouterCell>& cell)
     : spec_(spec_of(router)), top_k_(model.top_k), cell_(cell) {
   const HeadOptions options = head_options(model, router, spec_);
-  proj_ = make_projector(scope / "proj", spec_, options, model.hidden, router.state);
-  head_ = make_router_head(scope / "head", spec_, options);
+  const Scope own = router.freezes("router") ? scope.frozen() : scope;
+  proj_ = make_projector(own / "proj", spec_, options, model.hidden, router.state);
+  head_ = make_router_head(own / "head", spec_, options);
 }
 
 Routing Router::operator()(const Var& x, const RouterState& state) const {
@@ -74,7 +75,8 @@ std::optional<RouterCell> make_router_cell(const Scope& scope, const ModelConfig
                                            const RouterConfig& router) {
   const auto spec = router_spec(router.name);
   if (!spec || !spec->cell) return std::nullopt;
-  return RouterCell(scope, *spec->cell, spec->projector ? router.state : model.hidden, router.state);
+  const Scope own = router.freezes("recurrent") ? scope.frozen() : scope;
+  return RouterCell(own, *spec->cell, spec->projector ? router.state : model.hidden, router.state);
 }
 
 }  // namespace rmoe

@@ -11,11 +11,11 @@ CausalSizes checked_sizes(const Tensor& q, const Tensor& k, const Tensor& v, int
   RMOE_CHECK(q.rank() == 3 && heads > 0 && q.dim(2) > 0 && q.dim(2) % heads == 0, "causal_attention: ", heads,
              " heads do not divide q ", q.shape());
   const int64_t D = q.dim(2) / heads;
-  RMOE_CHECK(k.rank() == 3 && k.dim(0) == q.dim(0) && k.dim(1) == q.dim(1) && k.dim(2) > 0 &&
+  RMOE_CHECK(k.rank() == 3 && k.dim(0) == q.dim(0) && k.dim(1) >= q.dim(1) && k.dim(2) > 0 &&
                  k.dim(2) % D == 0 && heads % (k.dim(2) / D) == 0,
              "causal_attention: k ", k.shape(), " does not fit q ", q.shape(), " of ", heads, " heads");
   RMOE_CHECK(v.shape() == k.shape(), "causal_attention: v ", v.shape(), " does not fit k ", k.shape());
-  return {q.dim(0), q.dim(1), heads, k.dim(2) / D, D};
+  return {q.dim(0), q.dim(1), k.dim(1), heads, k.dim(2) / D, D};
 }
 
 }  // namespace
@@ -23,7 +23,8 @@ CausalSizes checked_sizes(const Tensor& q, const Tensor& k, const Tensor& v, int
 Var causal_attention(const Var& q, const Var& k, const Var& v, int64_t heads) {
   const Tensor Q = q.value(), K = k.value(), V = v.value();
   const auto size = checked_sizes(Q, K, V, heads);
-  const double product_flops = 2.0 * size.B * size.H * size.D * (0.5 * size.T * (size.T + 1));
+  const double pairs = double(size.T) * (size.S - size.T) + 0.5 * size.T * (size.T + 1);  // query, key
+  const double product_flops = 2.0 * size.B * size.H * size.D * pairs;
 
   Tensor o = empty_like(Q), lse = empty_like(Q, {size.B, size.H, size.T}, acc_type(Q.dtype()));
   count_flops(2 * product_flops);

@@ -1,4 +1,3 @@
-#include "engine/gemm.hpp"
 #include "ops/attention_rows.hpp"
 #include "ops/causal_attention/kernels.hpp"
 
@@ -11,7 +10,7 @@ constexpr auto kNo = Trans::no, kYes = Trans::yes;
 /// of queries) pairs are dealt out in turn, since late blocks cost more than early ones.
 struct Cut {
   explicit Cut(const CausalSizes& n)
-      : rows(queries_per_block(n.T)),
+      : rows(queries_per_block(n.S)),
         blocks((n.T + rows - 1) / rows),
         pairs(n.H / n.G * blocks),
         parts(parts_per_head(n.B * n.G, pairs)),
@@ -25,34 +24,38 @@ struct Unit {
   int64_t b, g, part;
 };
 
-/// Calls f(query head, first query, queries) for the blocks of a unit.
+/// Calls f(query head, first query, queries, keys that the first one sees) for the blocks of a unit.
 template <class F>
 void for_blocks(const Unit& unit, const Cut& cut, const CausalSizes& n, F&& f) {
   for (int64_t pair = unit.part; pair < cut.pairs; pair += cut.parts) {
     const int64_t t = pair % cut.blocks * cut.rows;
-    f(unit.g * (n.H / n.G) + pair / cut.blocks, t, std::min(cut.rows, n.T - t));
+    f(unit.g * (n.H / n.G) + pair / cut.blocks, t, std::min(cut.rows, n.T - t), n.S - n.T + t + 1);
   }
 }
 
-/// Keys and values of one kv head, transposed [D, T]: the products then read all operands along rows.
+/// Keys and values of one kv head.
 template <class T>
 struct KeysValues {
-  KeysValues(const T* k, const T* v, const CausalSizes& n, const Unit& unit)
-      : ld(padded_stride(n.T)), keys(n.D * ld), values(n.D * ld) {
-    const int64_t at = (unit.b * n.T * n.G + unit.g) * n.D;
-    transpose(keys.data(), ld, k + at, n.G * n.D, n.T, n.D);
-    transpose(values.data(), ld, v + at, n.G * n.D, n.T, n.D);
+  KeysValues(const T* k, const T* v, const CausalSizes& n, const Unit& unit, bool backward)
+      : keys(n.S, n.D, true, backward), values(n.S, n.D, backward, !backward) {
+    const int64_t at = (unit.b * n.S * n.G + unit.g) * n.D;
+    keys.pack(k + at, n.G * n.D, n.S, n.D);
+    values.pack(v + at, n.G * n.D, n.S, n.D);
   }
-  int64_t ld;
-  Scratch<T> keys, values;
+  PackedKeys<T> keys, values;
 };
 
-/// Softmax of a block's scores [rows, width]: probabilities but for their factor, zero behind the diagonal.
+/// Rows of scores: whole vectors, off the powers of two, at which they would share a few sets of the cache.
+int64_t score_stride(int64_t width) { return whole(width, 32) + kAligned; }
+
+/// Softmax of a block's scores [rows, width], rows `stride` apart, whose row r sees first + r keys:
+/// probabilities but for their factor, zero behind.
 template <class T>
-void softmax_block(T* scores, T* inverse_sum, T* lse, int64_t t, int64_t rows, int64_t width) {
+void softmax_block(T* scores, int64_t stride, T* inverse_sum, T* lse, int64_t first, int64_t rows,
+                   int64_t width) {
   for (int64_t r = 0; r < rows; ++r) {
-    T* x = scores + r * width;
-    const int64_t seen = t + r + 1;
+    T* x = scores + r * stride;
+    const int64_t seen = first + r;
     const SoftmaxRow<T> row = exp_row(x, seen);
     std::fill(x + seen, x + width, T(0));
     inverse_sum[r] = row.inverse_sum;
@@ -60,76 +63,89 @@ void softmax_block(T* scores, T* inverse_sum, T* lse, int64_t t, int64_t rows, i
   }
 }
 
-/// One unit of the backward: adds what its queries contribute to the gradients of its keys and values, [D,
-/// T].
+/// One unit of the backward: adds what its queries contribute to the gradients of its keys and values, [S,
+/// Dp] with Dp = D in whole vectors.
 template <class T>
 class Backward {
  public:
   Backward(const Cut& cut, const CausalSizes& size, const KeysValues<T>& kv)
       : n(size),
         head(kv),
+        Dp(whole(n.D, kAligned)),
+        stride(score_stride(std::min(n.S, kKeys))),
         query(cut.rows * n.D),
         delta(cut.rows),
-        p(cut.rows * std::min(n.T, kKeys)),
-        ds(cut.rows * std::min(n.T, kKeys)),
-        dquery(n.D * cut.rows),
-        dkeys(n.D * kv.ld),
-        dvalues(n.D * kv.ld) {
-    std::fill_n(dkeys.data(), n.D * head.ld, T(0));
-    std::fill_n(dvalues.data(), n.D * head.ld, T(0));
+        p(cut.rows * stride),
+        ds(cut.rows * stride),
+        dquery(cut.rows * Dp),
+        dkeys(n.S * Dp),
+        dvalues(n.S * Dp) {
+    std::fill_n(dkeys.data(), n.S * Dp, T(0));
+    std::fill_n(dvalues.data(), n.S * Dp, T(0));
   }
 
-  /// Queries t .. t + rows of one head; q, dy, o and dq (null: not wanted) point at the first.
-  void block(T* dq, const T* dy, const T* q, const T* o, const T* lse, int64_t t, int64_t rows,
+  /// `rows` queries of one head, the first of which sees `first` keys; q, dy, o and dq (null: not wanted)
+  /// point at it.
+  void block(T* dq, const T* dy, const T* q, const T* o, const T* lse, int64_t first, int64_t rows,
              bool want_keys, bool want_values) {
     const int64_t D = n.D, C = n.H * D;
     const T scale = T(1) / std::sqrt(T(D));
     copy_rows(query.data(), q, C, rows, D, scale);
     row_products(delta.data(), dy, o, C, rows, D);
-    for (int64_t s = 0; s < t + rows; s += kKeys) {
-      const int64_t width = std::min(kKeys, t + rows - s);
-      recompute(dy, lse, s, t, rows, width);
+    const PackedMatrix<T> queries(want_keys ? rows : 0, Dp), outputs(want_values ? rows : 0, Dp);
+    queries.pack(kNo, query.data(), D, D);
+    outputs.pack(kNo, dy, C, D);
+    const int64_t seen = first + rows - 1;
+    for (int64_t s = 0; s < seen; s += kKeys) {
+      const int64_t width = std::min(kKeys, seen - s);
+      recompute(dy, lse, s, first, rows, width);
       if (dq)
-        gemm_serial<T>(kNo, kYes, D, rows, width, head.keys.data() + s, head.ld, ds.data(), width, T(s > 0),
-                       dquery.data(), rows);
+        gemm_serial<T>(kNo, rows, ds.data(), stride, head.keys.of_scores, {s, width, 0, Dp}, T(s > 0),
+                       dquery.data(), Dp);
       if (want_keys)
-        gemm_serial<T>(kYes, kNo, D, width, rows, query.data(), D, ds.data(), width, 1, dkeys.data() + s,
-                       head.ld);
+        gemm_serial<T>(kYes, width, ds.data(), stride, queries, {0, rows, 0, Dp}, 1, dkeys.data() + s * Dp,
+                       Dp);
       if (want_values)
-        gemm_serial<T>(kYes, kNo, D, width, rows, dy, C, p.data(), width, 1, dvalues.data() + s, head.ld);
+        gemm_serial<T>(kYes, width, p.data(), stride, outputs, {0, rows, 0, Dp}, 1, dvalues.data() + s * Dp,
+                       Dp);
     }
-    if (dq) transpose(dq, C, dquery.data(), rows, D, rows, scale);
+    if (!dq) return;
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t d = 0; d < D; ++d) dq[r * C + d] = scale * dquery[r * Dp + d];
   }
 
   /// The sums over the unit's blocks, to the head's first key and value.
-  void store_keys(T* dk) const { transpose(dk, n.G * n.D, dkeys.data(), head.ld, n.D, n.T); }
-  void store_values(T* dv) const { transpose(dv, n.G * n.D, dvalues.data(), head.ld, n.D, n.T); }
+  void store_keys(T* dk) const { store(dk, dkeys); }
+  void store_values(T* dv) const { store(dv, dvalues); }
 
  private:
-  static constexpr int64_t kKeys = 1024;  // per pass: p and ds of a block stay in L2
+  static constexpr int64_t kKeys = 512;  // per pass: p and ds of a block stay in L2
 
   /// p and ds of a block against keys s .. s + width, zero behind the diagonal.
-  void recompute(const T* dy, const T* lse, int64_t s, int64_t t, int64_t rows, int64_t width) {
+  void recompute(const T* dy, const T* lse, int64_t s, int64_t first, int64_t rows, int64_t width) {
     const int64_t D = n.D;
-    gemm_serial<T>(kNo, kNo, rows, width, D, query.data(), D, head.keys.data() + s, head.ld, 0, p.data(),
-                   width);
-    gemm_serial<T>(kNo, kNo, rows, width, D, dy, n.H * D, head.values.data() + s, head.ld, 0, ds.data(),
-                   width);
+    gemm_serial<T>(kNo, rows, query.data(), D, head.keys.of_queries, {0, D, s, width}, 0, p.data(), stride);
+    gemm_serial<T>(kNo, rows, dy, n.H * D, head.values.of_queries, {0, D, s, width}, 0, ds.data(), stride);
     for (int64_t r = 0; r < rows; ++r) {
-      const int64_t seen = std::clamp<int64_t>(t + r + 1 - s, 0, width);
-      T *pr = p.data() + r * width, *dsr = ds.data() + r * width;
+      const int64_t seen = std::clamp<int64_t>(first + r - s, 0, width);
+      T *pr = p.data() + r * stride, *dsr = ds.data() + r * stride;
       softmax_row_backward<T>(pr, dsr, nullptr, seen, lse[r], delta[r]);
       std::fill(pr + seen, pr + width, T(0));
       std::fill(dsr + seen, dsr + width, T(0));
     }
   }
 
+  void store(T* to, const Scratch<T>& sums) const {
+    for (int64_t s = 0; s < n.S; ++s) std::copy_n(sums.data() + s * Dp, n.D, to + s * n.G * n.D);
+  }
+
   const CausalSizes& n;
   const KeysValues<T>& head;
+  int64_t Dp, stride;         // of p and ds
   Scratch<T> query, delta;    // [rows, D] scaled by 1 / sqrt(D), [rows]
-  Scratch<T> p, ds;           // [rows, width]
-  Scratch<T> dquery;          // [D, rows]
-  Scratch<T> dkeys, dvalues;  // [D, T]
+  Scratch<T> p, ds;           // [rows, stride]
+  Scratch<T> dquery;          // [rows, Dp]
+  Scratch<T> dkeys, dvalues;  // [S, Dp]
 };
 
 }  // namespace
@@ -137,20 +153,22 @@ class Backward {
 template <class T>
 void causal_attention_fwd(T* o, acc_t<T>* lse, const T* q, const T* k, const T* v, const CausalSizes& n) {
   const Cut cut(n);
-  const int64_t D = n.D, C = n.H * D;
+  const int64_t D = n.D, C = n.H * D, Dp = whole(D, kAligned), stride = score_stride(n.S);
   parallel_for(cut.units, [&](int64_t i) {
     const Unit unit(cut, n, i);
-    const KeysValues<T> head(k, v, n, unit);
-    const Scratch<T> query(cut.rows * D), scores(cut.rows * n.T), out(D * cut.rows), inverse_sum(cut.rows);
-    for_blocks(unit, cut, n, [&](int64_t h, int64_t t, int64_t rows) {
-      const int64_t at = (unit.b * n.T + t) * C + h * D, width = t + rows;
+    const KeysValues<T> head(k, v, n, unit, false);
+    const Scratch<T> query(cut.rows * D), scores(cut.rows * stride), out(cut.rows * Dp),
+        inverse_sum(cut.rows);
+    for_blocks(unit, cut, n, [&](int64_t h, int64_t t, int64_t rows, int64_t first) {
+      const int64_t at = (unit.b * n.T + t) * C + h * D, width = first + rows - 1;
       copy_rows(query.data(), q + at, C, rows, D, T(1) / std::sqrt(T(D)));
-      gemm_serial<T>(kNo, kNo, rows, width, D, query.data(), D, head.keys.data(), head.ld, 0, scores.data(),
-                     width);
-      softmax_block(scores.data(), inverse_sum.data(), lse + (unit.b * n.H + h) * n.T + t, t, rows, width);
-      gemm_serial<T>(kNo, kYes, D, rows, width, head.values.data(), head.ld, scores.data(), width, 0,
-                     out.data(), rows);
-      store_output(o + at, C, out.data(), inverse_sum.data(), rows, D);
+      gemm_serial<T>(kNo, rows, query.data(), D, head.keys.of_queries, {0, D, 0, width}, 0, scores.data(),
+                     stride);
+      softmax_block(scores.data(), stride, inverse_sum.data(), lse + (unit.b * n.H + h) * n.T + t, first,
+                    rows, width);
+      gemm_serial<T>(kNo, rows, scores.data(), stride, head.values.of_scores, {0, width, 0, Dp}, 0,
+                     out.data(), Dp);
+      scale_rows(o + at, C, out.data(), Dp, inverse_sum.data(), rows, D);
     });
   });
 }
@@ -160,18 +178,18 @@ void causal_attention_bwd(T* dq, T* dk, T* dv, const T* dy, const T* q, const T*
                           const acc_t<T>* lse, const CausalSizes& n) {
   const Cut cut(n);
   const int64_t C = n.H * n.D;
-  const PartSums<T> keys(dk, cut.parts, n.B * n.T * n.G * n.D);
-  const PartSums<T> values(dv, cut.parts, n.B * n.T * n.G * n.D);
+  const PartSums<T> keys(dk, cut.parts, n.B * n.S * n.G * n.D);
+  const PartSums<T> values(dv, cut.parts, n.B * n.S * n.G * n.D);
   parallel_for(cut.units, [&](int64_t i) {
     const Unit unit(cut, n, i);
-    const KeysValues<T> head(k, v, n, unit);
+    const KeysValues<T> head(k, v, n, unit, true);
     Backward<T> backward(cut, n, head);
-    for_blocks(unit, cut, n, [&](int64_t h, int64_t t, int64_t rows) {
+    for_blocks(unit, cut, n, [&](int64_t h, int64_t t, int64_t rows, int64_t first) {
       const int64_t at = (unit.b * n.T + t) * C + h * n.D;
-      backward.block(dq ? dq + at : nullptr, dy + at, q + at, o + at, lse + (unit.b * n.H + h) * n.T + t, t,
-                     rows, dk, dv);
+      backward.block(dq ? dq + at : nullptr, dy + at, q + at, o + at, lse + (unit.b * n.H + h) * n.T + t,
+                     first, rows, dk, dv);
     });
-    const int64_t at = (unit.b * n.T * n.G + unit.g) * n.D;
+    const int64_t at = (unit.b * n.S * n.G + unit.g) * n.D;
     if (dk) backward.store_keys(keys.part(unit.part) + at);
     if (dv) backward.store_values(values.part(unit.part) + at);
   });

@@ -1,12 +1,12 @@
 #pragma once
 
-#include "engine/dtype.hpp"
 #include "engine/kernel.hpp"
 
 namespace rmoe {
 
+/// T queries, the last of S >= T positions; H heads of D, G of them with keys and values of their own.
 struct CausalSizes {
-  int64_t B, T, H, G, D;
+  int64_t B, T, S, H, G, D;
 };
 
 KERNEL(causal_attention_fwd, T* o, acc_t<T>* lse, const T* q, const T* k, const T* v,

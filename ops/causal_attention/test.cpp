@@ -9,29 +9,31 @@ namespace {
 
 Arrays reference(const Arrays& in, int64_t H) {
   const Array &q = in[0], &k = in[1], &v = in[2];
-  const int64_t B = q.shape[0], T = q.shape[1], D = q.shape[2] / H, G = k.shape[2] / D;
+  const int64_t B = q.shape[0], T = q.shape[1], S = k.shape[1], D = q.shape[2] / H, G = k.shape[2] / D;
   Array o(q.shape);
   for (int64_t b = 0; b < B; ++b)
     for (int64_t h = 0; h < H; ++h)
       for (int64_t t = 0; t < T; ++t) {
-        const auto kv = [&](int64_t s) { return ((b * T + s) * G + h * G / H) * D; };
+        const auto kv = [&](int64_t s) { return ((b * S + s) * G + h * G / H) * D; };
         const int64_t at = ((b * T + t) * H + h) * D;
-        std::vector<double> p(t + 1);
+        const int64_t last = S - T + t;
+        std::vector<double> p(last + 1);
         double most = -INFINITY, sum = 0;
-        for (int64_t s = 0; s <= t; ++s) {
+        for (int64_t s = 0; s <= last; ++s) {
           for (int64_t d = 0; d < D; ++d) p[s] += q[at + d] * k[kv(s) + d] / std::sqrt(D);
           most = std::max(most, p[s]);
         }
         for (double& x : p) sum += x = std::exp(x - most);
-        for (int64_t s = 0; s <= t; ++s)
+        for (int64_t s = 0; s <= last; ++s)
           for (int64_t d = 0; d < D; ++d) o[at + d] += p[s] / sum * v[kv(s) + d];
       }
   return {o};
 }
 
-OpCase sized(std::string name, int64_t B, int64_t T, int64_t H, int64_t G, int64_t D) {
+OpCase sized(std::string name, int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, int64_t before = 0) {
+  const int64_t S = before + T;
   return {std::move(name),
-          {random({B, T, H * D}, -2, 2), random({B, T, G * D}, -2, 2, 2), random({B, T, G * D}, -1, 1, 3)},
+          {random({B, T, H * D}, -2, 2), random({B, S, G * D}, -2, 2, 2), random({B, S, G * D}, -1, 1, 3)},
           [=](const Vars& in) { return Vars{causal_attention(in[0], in[1], in[2], H)}; },
           [=](const Arrays& in) { return reference(in, H); }};
 }
@@ -52,16 +54,31 @@ TEST_CASE("causal_attention") {
   check_op(sized("two query heads per key head", 2, 23, 4, 2, 8));
   check_op(sized("one key head for all", 1, 70, 3, 1, 5));
   check_op(sized("one key head for all, many batches", 17, 19, 2, 1, 2));
+  check_op(sized("one query behind others", 1, 1, 4, 2, 5, 36));
+  check_op(sized("queries behind other positions", 2, 19, 4, 2, 5, 70));
+  check_op(sized("keys alone", 2, 0, 2, 2, 4, 3));
   check_op(sized("no tokens", 2, 0, 2, 2, 4));
   check_op(sized("no batch", 0, 3, 2, 2, 4));
 }
 
 TEST_CASE("causal_attention in several backward passes over the keys") {
-  const OpCase c = sized("", 1, 1300, 1, 1, 3);
-  Vars in;
-  for (const Array& x : c.inputs) in.push_back(Var::leaf(to_tensor(x, DType::f64)));
-  const GradcheckResult result = gradcheck([&] { return c.op(in); }, in, {.most = 7});
-  CHECK_MESSAGE(result.error < 1e-7, result.where);
+  for (const OpCase& c : {sized("", 1, 1300, 1, 1, 3), sized("", 1, 40, 2, 1, 3, 1200)}) {
+    Vars in;
+    for (const Array& x : c.inputs) in.push_back(Var::leaf(to_tensor(x, DType::f64)));
+    const GradcheckResult result = gradcheck([&] { return c.op(in); }, in, {.most = 7});
+    CHECK_MESSAGE(result.error < 1e-7, result.where);
+  }
+}
+
+TEST_CASE("causal_attention of the last queries alone is that of all queries, cut off") {
+  const int64_t S = 90, T = 13, C = 12;
+  const OpCase c = sized("", 1, S, 3, 3, 4);
+  const Tensor q = to_tensor(c.inputs[0], DType::f32);
+  const Var k(to_tensor(c.inputs[1], DType::f32)), v(to_tensor(c.inputs[2], DType::f32));
+  const Var last(q.reshape({S, C}).rows(S - T, T).reshape({1, T, C}));
+  const auto all = values(causal_attention(Var(q), k, v, 3)), some = values(causal_attention(last, k, v, 3));
+  for (size_t i = 0; i < some.size(); ++i)
+    CHECK(some[i] == doctest::Approx(all[all.size() - some.size() + i]).scale(1e-2).epsilon(1e-5));
 }
 
 TEST_CASE("causal_attention takes one Var for queries, keys and values") {
@@ -116,8 +133,8 @@ TEST_CASE("causal_attention names the shapes that do not fit") {
     return error_of([&] { causal_attention(t(q), t(k), t(v), heads); });
   };
   CHECK(error({2, 3, 8}, {2, 3, 8}, {2, 3, 8}, 3) == "causal_attention: 3 heads do not divide q [2,3,8]");
-  CHECK(error({2, 3, 8}, {2, 4, 8}, {2, 3, 8}, 2) ==
-        "causal_attention: k [2,4,8] does not fit q [2,3,8] of 2 heads");
+  CHECK(error({2, 3, 8}, {2, 2, 8}, {2, 2, 8}, 2) ==
+        "causal_attention: k [2,2,8] does not fit q [2,3,8] of 2 heads");
   CHECK(error({2, 3, 18}, {2, 3, 12}, {2, 3, 12}, 3) ==
         "causal_attention: k [2,3,12] does not fit q [2,3,18] of 3 heads");
   CHECK(error({2, 3, 8}, {2, 3, 4}, {2, 3, 8}, 2) == "causal_attention: v [2,3,8] does not fit k [2,3,4]");

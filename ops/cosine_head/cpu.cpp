@@ -11,14 +11,16 @@ namespace {
 constexpr int64_t kRows = 64;
 constexpr double kLeastNorm = 1e-8;
 
+/// In double, as the scaling of y: what a norm is off, a whole row is, and the temperature's gradient is a
+/// small difference of large sums over such rows.
 template <class T>
 void inverse_norms(T* r, const T* x, int64_t N, int64_t P) {
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
-      T squares = 0;
+      double squares = 0;
 #pragma omp simd reduction(+ : squares)
-      for (int64_t p = 0; p < P; ++p) squares += x[n * P + p] * x[n * P + p];
-      r[n] = T(1) / std::max(std::sqrt(squares), T(kLeastNorm));
+      for (int64_t p = 0; p < P; ++p) squares += double(x[n * P + p]) * double(x[n * P + p]);
+      r[n] = T(1 / std::max(std::sqrt(squares), kLeastNorm));
     }
   });
 }
@@ -46,7 +48,8 @@ void cosine_head_fwd(T* y, acc_t<T>* r, acc_t<T>* s, const T* f, const T* v, con
   gemm<T>(Trans::no, Trans::yes, N, E, P, f, P, v, P, T(0), y, E);
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
-      for (int64_t e = 0; e < E; ++e) y[n * E + e] *= r[n] * s[e] / tau[0];
+      for (int64_t e = 0; e < E; ++e)
+        y[n * E + e] = T(double(y[n * E + e]) * double(r[n]) * double(s[e]) / double(tau[0]));
   });
 }
 

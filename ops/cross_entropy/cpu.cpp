@@ -55,6 +55,7 @@ void cross_entropy_fold(double* lse, double* target_logit, const T* x, const int
                         int64_t N, int64_t V) {
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
+      if (targets[n] == kNotCounted) continue;
       const double here = log_sum_exp(x + n * V, V);
       lse[n] = first == 0 ? here : add_logs(lse[n], here);
       const int64_t v = targets[n] - first;
@@ -64,25 +65,33 @@ void cross_entropy_fold(double* lse, double* target_logit, const T* x, const int
 }
 
 template <class T>
-void cross_entropy_mean(acc_t<T>* loss, const double* lse, const double* target_logit, const int32_t* targets,
-                        int64_t N, int64_t V) {
+void cross_entropy_mean(acc_t<T>* loss, double* counted, const double* lse, const double* target_logit,
+                        const int32_t* targets, int64_t N, int64_t V) {
   double sum = 0;
+  int64_t count = 0;
   for (int64_t n = 0; n < N; ++n) {
+    if (targets[n] == kNotCounted) continue;
     RMOE_CHECK(targets[n] >= 0 && targets[n] < V, "cross_entropy: target ", targets[n], " at position ", n,
-               " is not in [0, ", V, ")");
+               " is not in [0, ", V, ") and not -1");
     sum += lse[n] - target_logit[n];
+    ++count;
   }
-  *loss = T(sum / double(N));
+  *counted = double(count);
+  *loss = count == 0 ? T(0) : T(sum / double(count));
 }
 
 template <class T>
 void cross_entropy_bwd(T* dx, const acc_t<T>* dloss, const T* x, const int32_t* targets, const double* lse,
-                       int64_t first, int64_t N, int64_t V, int64_t total, double beta) {
-  const T scale = T(double(*dloss) / double(total));
+                       const double* counted, int64_t first, int64_t N, int64_t V, double beta) {
+  const T scale = T(double(*dloss) / *counted);  // read by counted rows alone
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       const T* xn = x + n * V;
       T* dxn = dx + n * V;
+      if (targets[n] == kNotCounted) {
+        if (beta == 0) std::fill_n(dxn, V, T(0));
+        continue;
+      }
       const T shift = T(lse[n]);
 #pragma omp simd
       for (int64_t v = 0; v < V; ++v) {
@@ -95,13 +104,13 @@ void cross_entropy_bwd(T* dx, const acc_t<T>* dloss, const T* x, const int32_t* 
   });
 }
 
-#define RMOE_INSTANTIATE(T)                                                                                 \
-  template void cross_entropy_fold<T>(double*, double*, const T*, const int32_t*, int64_t, int64_t,         \
-                                      int64_t);                                                             \
-  template void cross_entropy_mean<T>(acc_t<T>*, const double*, const double*, const int32_t*, int64_t,     \
-                                      int64_t);                                                             \
-  template void cross_entropy_bwd<T>(T*, const acc_t<T>*, const T*, const int32_t*, const double*, int64_t, \
-                                     int64_t, int64_t, int64_t, double);
+#define RMOE_INSTANTIATE(T)                                                                             \
+  template void cross_entropy_fold<T>(double*, double*, const T*, const int32_t*, int64_t, int64_t,     \
+                                      int64_t);                                                         \
+  template void cross_entropy_mean<T>(acc_t<T>*, double*, const double*, const double*, const int32_t*, \
+                                      int64_t, int64_t);                                                \
+  template void cross_entropy_bwd<T>(T*, const acc_t<T>*, const T*, const int32_t*, const double*,      \
+                                     const double*, int64_t, int64_t, int64_t, double);
 
 RMOE_INSTANTIATE(float)
 RMOE_INSTANTIATE(double)

@@ -3,6 +3,8 @@
 #include "engine/dispatch.hpp"
 #include "ops/cross_entropy/kernels.hpp"
 
+#include <algorithm>
+
 namespace rmoe {
 
 Var cross_entropy(const Var& logits, const Tensor& targets) {
@@ -16,12 +18,18 @@ Var cross_entropy(const Var& logits, const Tensor& targets) {
 
   const Tensor loss = empty_like(X, {}, acc_type(X.dtype()));
   const Tensor lse = empty_like(X, {N}, DType::f64), target_logit = empty_like(lse);
+  const Tensor counted = empty_like(lse, {});
   DISPATCH(X, cross_entropy_fold, lse, target_logit, X, targets, 0, N, V);
-  DISPATCH(X, cross_entropy_mean, loss, lse, target_logit, targets, N, V);
+  DISPATCH(X, cross_entropy_mean, loss, counted, lse, target_logit, targets, N, V);
   return record("cross_entropy", loss, {logits}, [=](const Tensor& dloss, Grads& d) {
     const auto [dx, beta] = d.place(0);
-    DISPATCH(X, cross_entropy_bwd, dx, dloss, X, targets, lse, 0, N, V, N, beta);
+    DISPATCH(X, cross_entropy_bwd, dx, dloss, X, targets, lse, counted, 0, N, V, beta);
   });
+}
+
+int64_t count_targets(const Tensor& targets) {
+  const auto all = targets.span<int32_t>();
+  return targets.numel() - std::ranges::count(all, kNotCounted);
 }
 
 }  // namespace rmoe

@@ -8,26 +8,33 @@
 namespace rmoe::test {
 namespace {
 
-Tensor some_targets(int64_t N, int64_t V) {
+/// Every row whose number `masked` divides is not counted; 0 masks none.
+Tensor some_targets(int64_t N, int64_t V, int64_t masked) {
   std::vector<int32_t> targets;
-  for (int64_t n = 0; n < N; ++n) targets.push_back(int32_t((n * n + V - 1) % V));
+  for (int64_t n = 0; n < N; ++n)
+    targets.push_back(masked > 0 && n % masked == 0 ? -1 : int32_t((n * n + V - 1) % V));
   return from_vector(targets, {N});
 }
 
 Array reference(const Array& x, const Tensor& targets) {
   const int64_t N = x.shape[0], V = x.shape[1];
   Array loss(Shape{});
+  int64_t counted = 0;
   for (int64_t n = 0; n < N; ++n) {
+    if (targets.data<int32_t>()[n] < 0) continue;
     const double target = x[n * V + targets.data<int32_t>()[n]];
     double sum = 0;
     for (int64_t v = 0; v < V; ++v) sum += std::exp(x[n * V + v] - target);
-    loss[0] += std::log(sum) / double(N);  // -log p(target)
+    loss[0] += std::log(sum);  // -log p(target)
+    ++counted;
   }
+  if (counted > 0) loss[0] /= double(counted);
   return loss;
 }
 
-OpCase cross_entropy_case(std::string name, Shape shape, double low = -3, double high = 3) {
-  const Tensor targets = some_targets(shape[0], shape[1]);
+OpCase cross_entropy_case(std::string name, Shape shape, double low = -3, double high = 3,
+                          int64_t masked = 0) {
+  const Tensor targets = some_targets(shape[0], shape[1], masked);
   return {name,
           {random(shape, low, high)},
           [=](const Vars& in) { return Vars{cross_entropy(in[0], targets)}; },
@@ -47,6 +54,19 @@ TEST_CASE("cross_entropy") {
   check_op(cross_entropy_case("prime sizes, several chunks", {61, 13}));
   check_op(cross_entropy_case("several blocks of classes", {2, 9001}));
   check_op(cross_entropy_case("logits far apart", {5, 11}, -60, 60));
+  check_op(cross_entropy_case("every third row masked", {61, 13}, -3, 3, 3));
+  check_op(cross_entropy_case("all rows masked", {9, 4}, -3, 3, 1));
+}
+
+TEST_CASE("cross_entropy does not look at the logits of a masked row") {
+  const float nan = std::nanf("");
+  const Var x = Var::leaf(from_vector<float>({1, 2, nan, nan}, {2, 2}));
+  const Var loss = cross_entropy(x, from_vector<int32_t>({1, -1}, {2}));
+  backward(loss);
+  CHECK(loss.value().item() == doctest::Approx(std::log1p(std::exp(-1.0))));
+  CHECK(x.grad().span<float>()[0] != 0);
+  CHECK(x.grad().span<float>()[2] == 0);
+  CHECK(x.grad().span<float>()[3] == 0);
 }
 
 TEST_CASE("cross_entropy of equal logits is log V, however large they are") {
@@ -78,9 +98,9 @@ TEST_CASE("cross_entropy names what does not fit") {
     return error_of([&] { cross_entropy(Var(zeros(logits, DType::f32)), targets); });
   };
   const Tensor targets = from_vector<int32_t>({0, 5, 4}, {3});
-  CHECK(error({3, 5}, targets) == "cross_entropy: target 5 at position 1 is not in [0, 5)");
-  CHECK(error({1, 5}, from_vector<int32_t>({-1}, {1})) ==
-        "cross_entropy: target -1 at position 0 is not in [0, 5)");
+  CHECK(error({3, 5}, targets) == "cross_entropy: target 5 at position 1 is not in [0, 5) and not -1");
+  CHECK(error({1, 5}, from_vector<int32_t>({-2}, {1})) ==
+        "cross_entropy: target -2 at position 0 is not in [0, 5) and not -1");
   CHECK(error({4, 6}, targets) == "cross_entropy: targets [3] do not fit logits [4,6]");
   CHECK(error({3, 1, 6}, targets) == "cross_entropy: logits [3,1,6], wanted [N,V] with at least one row");
   CHECK(error({0, 6}, from_vector<int32_t>({}, {0})) ==

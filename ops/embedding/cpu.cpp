@@ -37,7 +37,8 @@ void embedding_fwd(T* y, const int32_t* tokens, const T* w, int64_t N, int64_t V
 
 // A task owns rows of dw, so no two threads meet in one and every sum runs in token order.
 template <class T>
-void embedding_bwd(T* dw, const T* dy, const int32_t* tokens, int64_t N, int64_t V, int64_t C, double beta) {
+void embedding_bwd(acc_t<T>* dw, const T* dy, const int32_t* tokens, int64_t N, int64_t V, int64_t C,
+                   double beta) {
   const Scratch<int32_t> first(V + 1), order(N);
   bucket_by_token(first.data(), order.data(), tokens, N, V);
   parallel_chunks(V, kRows, [&](int64_t begin, int64_t end) {

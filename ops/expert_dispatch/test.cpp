@@ -2,6 +2,7 @@
 #include "tests/op_case.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <doctest/doctest.h>
 #include <numeric>
 
@@ -116,6 +117,86 @@ TEST_CASE("expert_combine") {
   check_combine(131, 3, 7, 17);
   check_combine(3, 2, 4, 5, {0});
   check_combine(3, 2, 4, 5, {1});
+}
+
+TEST_CASE("sort_by_expert with a capacity keeps the highest scores, ties to the lower token") {
+  // Expert 0 has tokens 0 to 4; the scores of 1 and 3 are equal.
+  const Tensor experts = from_vector<int32_t>({0, 1, 0, 2, 0, 1, 0, 2, 0, 1}, {5, 2});
+  const Tensor probs = from_vector<double>({.5, .4, 0, .3, 0, .2, .6, .1, 0, .3, 0, .4, .2, .7, 0}, {5, 3});
+  const auto kept_by = [&](int64_t e, int64_t capacity) {
+    const Routes r = sort_by_expert(experts, 3, probs, capacity);
+    const auto offsets = r.offsets.span<int32_t>();
+    std::vector<int32_t> tokens;
+    for (int32_t row = offsets[e]; row < offsets[e + 1]; ++row) {
+      const int32_t i = r.assignment.data<int32_t>()[row];
+      CHECK(r.slot.data<int32_t>()[i] == row);
+      tokens.push_back(i / 2);
+    }
+    return tokens;
+  };
+  CHECK(kept_by(0, 5) == std::vector<int32_t>{0, 1, 2, 3, 4});
+  CHECK(kept_by(0, 3) == std::vector<int32_t>{0, 1, 2});
+  CHECK(kept_by(0, 2) == std::vector<int32_t>{0, 2});
+  CHECK(kept_by(1, 1) == std::vector<int32_t>{4});
+  CHECK(kept_by(0, 0).empty());
+  const Routes limited = sort_by_expert(experts, 3, probs, 2);
+  CHECK(limited.rows == 6);
+  CHECK(limited.assignment.shape() == Shape{6});
+  CHECK(values<int32_t>(limited.slot) == std::vector<int32_t>{0, 2, -1, 4, 1, -1, -1, 5, -1, 3});
+  const Routes whole = sort_by_expert(experts, 3), roomy = sort_by_expert(experts, 3, probs, 5);
+  CHECK(values<int32_t>(whole.slot) == values<int32_t>(roomy.slot));
+  CHECK(values<int32_t>(whole.assignment) == values<int32_t>(roomy.assignment));
+}
+
+TEST_CASE("sort_by_expert with a capacity drops NaN first and survives nothing but NaN") {
+  const float nan = std::nanf("");
+  const Tensor experts = zeros({3, 1}, DType::i32);
+  const auto slots = [&](const std::vector<float>& scores) {
+    return values<int32_t>(sort_by_expert(experts, 1, from_vector(scores, {3, 1}), 1).slot);
+  };
+  CHECK(slots({nan, .1f, nan}) == std::vector<int32_t>{-1, 0, -1});
+  CHECK(slots({nan, nan, nan}) == std::vector<int32_t>{0, -1, -1});
+}
+
+TEST_CASE("sort_by_expert with a capacity makes as many rows on meta as there can be") {
+  const Tensor experts = empty({5, 2}, DType::i32, Device::meta),
+               probs = empty({5, 4}, DType::f32, Device::meta);
+  CHECK(sort_by_expert(experts, 4, probs, 2).rows == 8);
+  CHECK(sort_by_expert(experts, 4, probs, 3).rows == 10);
+}
+
+TEST_CASE("expert_capacity rounds up, but not the rounding of a product") {
+  CHECK(expert_capacity(1, 64, 16) == 4);
+  CHECK(expert_capacity(1, 65, 16) == 5);
+  CHECK(expert_capacity(1.25, 32, 16) == 3);
+  CHECK(expert_capacity(1.1, 160, 16) == 11);  // 1.1 * 10 is 11.000000000000002
+  CHECK(expert_capacity(0.01, 16, 16) == 1);
+}
+
+TEST_CASE("expert_dispatch and expert_combine leave dropped assignments out") {
+  const int64_t N = 37, K = 2, E = 4, C = 5, capacity = 13;
+  const auto routes = [=](const Var& x) {
+    const bool meta = x.value().device() == Device::meta;
+    const Tensor probs = to_tensor(random({N, E}, 0, 1, 8), DType::f64);
+    const Tensor experts = meta ? empty({N, K}, DType::i32, Device::meta) : some_experts(N, K, E);
+    return sort_by_expert(experts, E, meta ? empty(probs.shape(), DType::f64, Device::meta) : probs,
+                          capacity);
+  };
+  const Routes fixed = routes(Var(zeros({1}, DType::f32)));
+  REQUIRE(fixed.rows < N * K);
+  CHECK(std::ranges::count(values<int32_t>(fixed.slot), -1) == N * K - fixed.rows);
+  const auto passed_through = [=](const Vars& in) {
+    const Routes r = routes(in[0]);
+    return Vars{expert_combine(expert_dispatch(in[0], r), in[1], r)};
+  };
+  const auto reference = [=](const Arrays& in) {
+    Array y({N, C});
+    for (int64_t i = 0; i < N * K; ++i)
+      for (int64_t c = 0; c < C && fixed.slot.data<int32_t>()[i] >= 0; ++c)
+        y[i / K * C + c] += in[1][i] * in[0][i / K * C + c];
+    return Arrays{y};
+  };
+  check_op({"with a capacity", {random({N, C}), random({N, K}, 0, 1, 2)}, passed_through, reference});
 }
 
 TEST_CASE("expert_dispatch and expert_combine name what does not fit") {

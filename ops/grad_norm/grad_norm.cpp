@@ -1,6 +1,7 @@
 #include "ops/grad_norm/grad_norm.hpp"
 
 #include "engine/dispatch.hpp"
+#include "engine/profile.hpp"
 #include "ops/grad_norm/kernels.hpp"
 
 #include <cmath>
@@ -14,6 +15,7 @@ double global_norm(const std::vector<Tensor>& grads) {
     const Tensor sum = empty_like(g, {}, DType::f64);
     DISPATCH(g, grad_norm_squares, sum, g, g.numel());
     squares += sum.item();
+    profile::mark("global_norm", profile::Pass::update, double(g.bytes()));
   }
   return std::sqrt(squares);
 }

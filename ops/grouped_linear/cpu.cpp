@@ -29,13 +29,14 @@ void grouped_linear_bwd_x(T* dx, const T* dy, const T* w, const int32_t* offsets
 }
 
 template <class T>
-void grouped_linear_bwd_w(T* dw, const T* dy, const T* x, const int32_t* offsets, int64_t E, int64_t F,
+void grouped_linear_bwd_w(acc_t<T>* dw, const T* dy, const T* x, const int32_t* offsets, int64_t E, int64_t F,
                           int64_t C, double beta) {
   gemm_grouped_reduce<T>(E, offsets, F, C, dy, x, T(beta), dw);
 }
 
 template <class T>
-void grouped_linear_bwd_b(T* db, const T* dy, const int32_t* offsets, int64_t E, int64_t F, double beta) {
+void grouped_linear_bwd_b(acc_t<T>* db, const T* dy, const int32_t* offsets, int64_t E, int64_t F,
+                          double beta) {
   parallel_for(E, [=](int64_t e) {
     sum_rows<T>(offsets[e + 1] - offsets[e], F, db + e * F, T(beta), dy + offsets[e] * F);
   });

@@ -59,8 +59,8 @@ void layer_norm_bwd_x(T* dx, const T* dy, const T* x, const T* w, const acc_t<T>
 }
 
 template <class T>
-void layer_norm_bwd_w(T* dw, const T* dy, const T* x, const acc_t<T>* mean, const acc_t<T>* rstd, int64_t N,
-                      int64_t C, double beta) {
+void layer_norm_bwd_w(acc_t<T>* dw, const T* dy, const T* x, const acc_t<T>* mean, const acc_t<T>* rstd,
+                      int64_t N, int64_t C, double beta) {
   reduce_rows<T>(N, C, dw, T(beta), [=](int64_t begin, int64_t end, T* partial) {
     for (int64_t n = begin; n < end; ++n)
       for (int64_t c = 0; c < C; ++c) partial[c] += dy[n * C + c] * ((x[n * C + c] - mean[n]) * rstd[n]);
@@ -68,7 +68,7 @@ void layer_norm_bwd_w(T* dw, const T* dy, const T* x, const acc_t<T>* mean, cons
 }
 
 template <class T>
-void layer_norm_bwd_b(T* db, const T* dy, int64_t N, int64_t C, double beta) {
+void layer_norm_bwd_b(acc_t<T>* db, const T* dy, int64_t N, int64_t C, double beta) {
   sum_rows<T>(N, C, db, T(beta), dy);
 }
 

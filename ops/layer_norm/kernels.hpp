@@ -1,6 +1,5 @@
 #pragma once
 
-#include "engine/dtype.hpp"
 #include "engine/kernel.hpp"
 
 namespace rmoe {
@@ -10,8 +9,8 @@ KERNEL(layer_norm_fwd, T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T
        int64_t C, double eps);
 KERNEL(layer_norm_bwd_x, T* dx, const T* dy, const T* x, const T* w, const acc_t<T>* mean,
        const acc_t<T>* rstd, int64_t N, int64_t C, double beta);
-KERNEL(layer_norm_bwd_w, T* dw, const T* dy, const T* x, const acc_t<T>* mean, const acc_t<T>* rstd,
+KERNEL(layer_norm_bwd_w, acc_t<T>* dw, const T* dy, const T* x, const acc_t<T>* mean, const acc_t<T>* rstd,
        int64_t N, int64_t C, double beta);
-KERNEL(layer_norm_bwd_b, T* db, const T* dy, int64_t N, int64_t C, double beta);
+KERNEL(layer_norm_bwd_b, acc_t<T>* db, const T* dy, int64_t N, int64_t C, double beta);
 
 }  // namespace rmoe

@@ -22,12 +22,12 @@ void linear_bwd_x(T* dx, const T* dy, const T* w, int64_t N, int64_t F, int64_t 
 }
 
 template <class T>
-void linear_bwd_w(T* dw, const T* dy, const T* x, int64_t N, int64_t F, int64_t C, double beta) {
+void linear_bwd_w(acc_t<T>* dw, const T* dy, const T* x, int64_t N, int64_t F, int64_t C, double beta) {
   gemm<T>(Trans::yes, Trans::no, F, C, N, dy, F, x, C, T(beta), dw, C);
 }
 
 template <class T>
-void linear_bwd_b(T* db, const T* dy, int64_t N, int64_t F, double beta) {
+void linear_bwd_b(acc_t<T>* db, const T* dy, int64_t N, int64_t F, double beta) {
   sum_rows<T>(N, F, db, T(beta), dy);
 }
 

@@ -62,6 +62,7 @@ Var linear_cross_entropy(const Var& x, const Var& weight, const Var& bias, const
 
   const Tensor loss = empty_like(X, {}, acc_type(X.dtype()));
   const Tensor lse = empty_like(X, {N}, DType::f64), target_logit = empty_like(lse);
+  const Tensor counted = empty_like(lse, {});
   const std::vector<Block> blocks = cut(N, V, most_logits);
   const Tensor buffer = buffer_for(X, blocks);
   const auto compute_logits = [=](const Tensor& logits, const Block& k) {
@@ -74,7 +75,7 @@ Var linear_cross_entropy(const Var& x, const Var& weight, const Var& bias, const
              k.column, k.rows, k.columns);
   }
   count_flops(2.0 * N * V * C);
-  DISPATCH(X, cross_entropy_mean, loss, lse, target_logit, targets, N, V);
+  DISPATCH(X, cross_entropy_mean, loss, counted, lse, target_logit, targets, N, V);
 
   const Tensor kept = blocks.size() == 1 ? buffer : Tensor();
   return record("linear_cross_entropy", loss, {x, weight, bias}, [=](const Tensor& dloss, Grads& d) {
@@ -84,8 +85,8 @@ Var linear_cross_entropy(const Var& x, const Var& weight, const Var& bias, const
     for (const Block& k : blocks) {
       const Tensor logits = k.logits(again);  // becomes its own gradient
       if (!kept) compute_logits(logits, k);
-      DISPATCH(X, cross_entropy_bwd, logits, dloss, logits, k.of_rows(targets), k.of_rows(lse), k.column,
-               k.rows, k.columns, N, 0.0);
+      DISPATCH(X, cross_entropy_bwd, logits, dloss, logits, k.of_rows(targets), k.of_rows(lse), counted,
+               k.column, k.rows, k.columns, 0.0);
       const double row_beta = k.column == 0 ? dx.beta : 1, column_beta = k.row == 0 ? dw.beta : 1;
       if (dx.into)
         DISPATCH(X, linear_bwd_x, k.of_rows(dx.into), logits, k.of_columns(W), k.rows, k.columns, C,

@@ -5,7 +5,8 @@
 namespace rmoe {
 
 // loss = cross_entropy(linear(x, weight, bias), targets), without ever holding all N x V logits
-// x [N,C], weight [V,C], bias [V] or undefined, targets i32 [N] -> loss [], mean nats
+// x [N,C], weight [V,C], bias [V] or undefined, targets i32 [N] -> loss [], mean nats over
+// the rows whose target is not -1
 // The composition is the definition; the blocks are ours.
 // Logits come in blocks of at most `most_logits` (64 MiB of floats). If one block is enough, backward keeps
 // it; if not, it keeps lse [N] in double and computes each block again. Gradients of x and weight add up over

@@ -13,10 +13,11 @@ namespace {
 
 constexpr int64_t kDefault = int64_t{1} << 24;
 
+/// Every seventh row is not counted.
 Tensor some_targets(int64_t N, int64_t V, Device device = Device::cpu) {
   if (device == Device::meta) return empty({N}, DType::i32, device);
   std::vector<int32_t> targets;
-  for (int64_t n = 0; n < N; ++n) targets.push_back(int32_t((n * n + V - 1) % V));
+  for (int64_t n = 0; n < N; ++n) targets.push_back(n % 7 == 5 ? -1 : int32_t((n * n + V - 1) % V));
   return from_vector(targets, {N});
 }
 
@@ -101,6 +102,20 @@ TEST_CASE("linear_cross_entropy is cross_entropy(linear()), gradients included, 
   }
 }
 
+TEST_CASE("linear_cross_entropy of masked rows alone is 0, and so are its gradients") {
+  const Arrays in{random({5, 3}), random({11, 3}, -2, 2, 2), random({11}, -3, 3, 3)};
+  const Tensor targets = full({5}, -1, DType::i32);
+  for (const int64_t most_logits : {kDefault, int64_t{12}}) {
+    const auto f = [&](const Vars& v) {
+      const Var loss = linear_cross_entropy(v[0], v[1], v[2], targets, most_logits);
+      CHECK(loss.value().item() == 0);
+      return Vars{loss};
+    };
+    for (const Tensor& g : Gradients(in, DType::f64, f).of)
+      for (double x : g.span<double>()) CHECK(x == 0);
+  }
+}
+
 TEST_CASE("linear_cross_entropy survives logits far apart, in whichever block the largest is") {
   for (const int32_t largest : {0, 5, 9}) {
     std::vector<float> bias(10, -100);
@@ -153,10 +168,12 @@ TEST_CASE("linear_cross_entropy names what does not fit") {
     });
   };
   const Tensor targets = from_vector<int32_t>({0, 5, 4}, {3});
-  CHECK(error({3, 2}, {5, 2}, {5}, targets) == "cross_entropy: target 5 at position 1 is not in [0, 5)");
-  CHECK(error({3, 2}, {5, 2}, {5}, targets, 4) == "cross_entropy: target 5 at position 1 is not in [0, 5)");
-  CHECK(error({1, 2}, {5, 2}, {5}, from_vector<int32_t>({-1}, {1})) ==
-        "cross_entropy: target -1 at position 0 is not in [0, 5)");
+  CHECK(error({3, 2}, {5, 2}, {5}, targets) ==
+        "cross_entropy: target 5 at position 1 is not in [0, 5) and not -1");
+  CHECK(error({3, 2}, {5, 2}, {5}, targets, 4) ==
+        "cross_entropy: target 5 at position 1 is not in [0, 5) and not -1");
+  CHECK(error({1, 2}, {5, 2}, {5}, from_vector<int32_t>({-2}, {1})) ==
+        "cross_entropy: target -2 at position 0 is not in [0, 5) and not -1");
   CHECK(error({3, 2}, {5, 4}, {5}, targets) == "linear_cross_entropy: weight [5,4] does not fit x [3,2]");
   CHECK(error({3, 2}, {6, 2}, {5}, targets) == "linear_cross_entropy: bias [5] does not fit weight [6,2]");
   CHECK(error({4, 2}, {6, 2}, {6}, targets) == "linear_cross_entropy: targets [3] do not fit x [4,2]");

@@ -1,6 +1,7 @@
 #include "ops/optimizer/optimizer.hpp"
 
 #include "engine/dispatch.hpp"
+#include "engine/profile.hpp"
 #include "ops/optimizer/kernels.hpp"
 
 #include <cmath>
@@ -35,6 +36,8 @@ void adam_step(const Tensor& param, const Tensor& grad, const Tensor& m, const T
       .eps = eps,
   };
   DISPATCH(param, adam_step, param, m, v, grad, param.numel(), factors);
+  profile::mark("adam_step", profile::Pass::update,
+                2.0 * param.bytes() + grad.bytes() + 2.0 * (m.bytes() + v.bytes()));
 }
 
 }  // namespace rmoe

@@ -57,7 +57,8 @@ void rms_norm_bwd_x(T* dx, const T* dy, const T* x, const T* w, const acc_t<T>* 
 }
 
 template <class T>
-void rms_norm_bwd_w(T* dw, const T* dy, const T* x, const acc_t<T>* r, int64_t N, int64_t C, double beta) {
+void rms_norm_bwd_w(acc_t<T>* dw, const T* dy, const T* x, const acc_t<T>* r, int64_t N, int64_t C,
+                    double beta) {
   reduce_rows<T>(N, C, dw, T(beta), [=](int64_t begin, int64_t end, T* partial) {
     for (int64_t n = begin; n < end; ++n) add_weight_gradient(partial, dy + n * C, x + n * C, r[n], C);
   });

@@ -40,7 +40,8 @@ __global__ void __launch_bounds__(kRowsPerBlock* kLanes)
     dot += to_float(dy[n * C + c]) * to_float(w[c]) * to_float(x[n * C + c]);
   const float scale = r[n], shrink = scale * scale * warp_reduce<Sum>(dot) / float(C);
   for (int64_t c = lane; c < C; c += kLanes)
-    put(dx[n * C + c], scale * (to_float(dy[n * C + c]) * to_float(w[c]) - to_float(x[n * C + c]) * shrink), beta);
+    put(dx[n * C + c], scale * (to_float(dy[n * C + c]) * to_float(w[c]) - to_float(x[n * C + c]) * shrink),
+        beta);
 }
 
 int blocks_for(int64_t N) { return int((N + kRowsPerBlock - 1) / kRowsPerBlock); }
@@ -65,16 +66,18 @@ void rms_norm_bwd_x(T* dx, const T* dy, const T* x, const T* w, const acc_t<T>* 
 }
 
 template <class T>
-void rms_norm_bwd_w(acc_t<T>* dw, const T* dy, const T* x, const acc_t<T>* r, int64_t N, int64_t C, double beta) {
+void rms_norm_bwd_w(acc_t<T>* dw, const T* dy, const T* x, const acc_t<T>* r, int64_t N, int64_t C,
+                    double beta) {
   const auto *grad = device_pointer(dy), *in = device_pointer(x);
   sum_columns(dw, N, C, beta, [=] ON_DEVICE(int64_t n, int64_t c) {
     return to_float(grad[n * C + c]) * to_float(in[n * C + c]) * r[n];
   });
 }
 
-#define RMOE_INSTANTIATE(T)                                                                                   \
-  template void rms_norm_fwd<T>(T*, acc_t<T>*, const T*, const T*, int64_t, int64_t, double);                 \
-  template void rms_norm_bwd_x<T>(T*, const T*, const T*, const T*, const acc_t<T>*, int64_t, int64_t, double); \
+#define RMOE_INSTANTIATE(T)                                                                            \
+  template void rms_norm_fwd<T>(T*, acc_t<T>*, const T*, const T*, int64_t, int64_t, double);          \
+  template void rms_norm_bwd_x<T>(T*, const T*, const T*, const T*, const acc_t<T>*, int64_t, int64_t, \
+                                  double);                                                             \
   template void rms_norm_bwd_w<T>(acc_t<T>*, const T*, const T*, const acc_t<T>*, int64_t, int64_t, double);
 
 RMOE_CUDA_TYPES(RMOE_INSTANTIATE)

@@ -1,4 +1,4 @@
-#include "engine/gemm.hpp"
+#include "engine/random_bits.hpp"
 #include "ops/attention_rows.hpp"
 #include "ops/span_attention/kernels.hpp"
 
@@ -12,17 +12,18 @@ struct Inputs {
   const T *q, *k, *v, *key_pe;
   SpanSizes n;
   double dropout;
-  RandomStream random;
 };
+
+constexpr int64_t kRows = kWindow;  // queries in a block: it begins with a panel of the packed keys
+constexpr int64_t kSlots = 1024;    // in a pass of the backward: p and ds of a block stay in the L2 cache
 
 /// The work, cut by the sizes alone: a unit is one of `parts` pieces of one head's queries.
 struct Cut {
   explicit Cut(const SpanSizes& n)
-      : rows(queries_per_block(n.L)),
-        blocks((n.T + rows - 1) / rows),
+      : blocks((n.T + kRows - 1) / kRows),
         parts(parts_per_head(n.B * n.H, blocks)),
         units(n.B * n.H * parts) {}
-  int64_t rows, blocks, parts, units;
+  int64_t blocks, parts, units;
 };
 
 /// Queries [begin, end) of one head; they see keys [begin, begin + keys) of memory and block together.
@@ -31,8 +32,8 @@ struct Unit {
       : b(i / cut.parts / n.H),
         h(i / cut.parts % n.H),
         part(i % cut.parts),
-        begin(part * cut.blocks / cut.parts * cut.rows),
-        end(std::min(n.T, (part + 1) * cut.blocks / cut.parts * cut.rows)),
+        begin(part * cut.blocks / cut.parts * kRows),
+        end(std::min(n.T, (part + 1) * cut.blocks / cut.parts * kRows)),
         keys(std::max<int64_t>(end - begin + n.L - 1, 0)) {}
   int64_t b, h, part, begin, end, keys;
 
@@ -41,13 +42,14 @@ struct Unit {
   int64_t row(const SpanSizes& n) const { return (b * n.H + h) * n.T + begin; }
 };
 
-/// Scores of `rows` queries in one buffer with two views. By key: query r, key s (from the first that query 0
-/// sees) at r * by_key + s. By slot: its slot j is key r + j, hence at r * by_slot + j with by_slot = by_key
-/// + 1. So a product over keys and one over slots meet in the same scores without a copy.
+/// Scores of a block of queries in one buffer with two views. By key: query r, key s (from the first that
+/// query 0 sees) at r * by_key + s. By slot: its slot j is key r + j, hence at r * by_slot + j with by_slot =
+/// by_key +
+/// 1. So a product over keys and one over slots meet in the same scores without a copy.
 template <class T>
 struct Band {
-  Band(int64_t rows, int64_t slots)
-      : by_slot((rows + slots + 15) / 16 * 16), by_key(by_slot - 1), scores(rows * by_slot) {}
+  explicit Band(int64_t slots)
+      : by_slot((kRows + slots + 15) / 16 * 16), by_key(by_slot - 1), scores(kRows * by_slot) {}
   T* row(int64_t r) const { return scores.data() + r * by_slot; }
   /// Zeroes what lies outside the band, where products over all keys of the block read too.
   void clear_outside(int64_t rows, int64_t slots) const {
@@ -60,45 +62,41 @@ struct Band {
   Scratch<T> scores;
 };
 
-/// The dropout mask of a row of slots.
+/// A row of the dropout mask as factors: 0 or 1 / (1 - dropout).
 template <class T>
-class Mask {
- public:
-  Mask(double dropout, const RandomStream& random, int64_t slots)
-      : random_(random),
-        least_(T(std::ceil(dropout * 0x1p24) * 0x1p-24)),  // the numbers are multiples of 2^-24
-        scale_(T(1 / (1 - dropout))),
-        keep_(dropout > 0 ? slots : 0) {}
-
-  /// 0 or 1 / (1 - dropout) for elements [first, first + n); null without dropout.
-  const T* keep(int64_t first, int64_t n) const {
-    if (!keep_.data()) return nullptr;
-    uniform_run(keep_.data(), n, random_.seed, random_.stream, random_.offset + first);
-    for (int64_t j = 0; j < n; ++j) keep_[j] = keep_[j] >= least_ ? scale_ : T(0);
-    return keep_.data();
+void expand_mask(T* keep, const uint32_t* words, int64_t slots, T scale) {
+  for (int64_t j = 0; j < slots; j += 32) {
+    const uint32_t word = words[j / 32];
+#pragma omp simd
+    for (int i = 0; i < 32; ++i) keep[j + i] = word >> i & 1 ? scale : T(0);
   }
+}
 
- private:
-  RandomStream random_;
-  T least_, scale_;
-  Scratch<T> keep_;
+/// The position embeddings, packed for all heads: [D, slots] for scores, [slots, D] for gradients.
+template <class T>
+struct PackedSlots {
+  PackedSlots(const T* key_pe, const SpanSizes& n, bool backward)
+      : of_queries(n.D, whole(n.L, kWindow)), of_scores(backward ? n.L : 0, whole(n.D, kAligned)) {
+    of_queries.pack(kNo, key_pe, n.L, n.L);
+    if (backward) of_scores.pack(kYes, key_pe, n.L, n.D);
+  }
+  PackedMatrix<T> of_queries, of_scores;
 };
 
-/// What forward and backward of one unit share: its keys and values, transposed [D, keys] so that the
-/// products read all operands along rows, and the scores.
+/// What forward and backward of one unit share.
 template <class T>
 class Head {
  public:
-  Head(const Inputs<T>& inputs, const Cut& cut, const Unit& u)
+  Head(const Inputs<T>& inputs, const PackedSlots<T>& packed_slots, const Unit& u, bool backward)
       : in(inputs),
+        slots(packed_slots),
         unit(u),
-        ld(padded_stride(u.keys)),
-        keys(in.n.D * ld),
-        values(in.n.D * ld),
-        query(cut.rows * in.n.D) {
+        keys(u.keys, in.n.D, true, backward),
+        values(u.keys, in.n.D, backward, !backward),
+        query(kRows * in.n.D) {
     const int64_t C = in.n.H * in.n.D;
-    transpose(keys.data(), ld, in.k + u.first_key(in.n), C, u.keys, in.n.D);
-    transpose(values.data(), ld, in.v + u.first_key(in.n), C, u.keys, in.n.D);
+    keys.pack(in.k + u.first_key(in.n), C, u.keys, in.n.D);
+    values.pack(in.v + u.first_key(in.n), C, u.keys, in.n.D);
   }
 
   void load_queries(int64_t t, int64_t rows) const {
@@ -106,40 +104,42 @@ class Head {
     copy_rows(query.data(), in.q + unit.first_query(in.n) + t * C, C, rows, D, T(1) / std::sqrt(T(D)));
   }
 
-  /// Scores of the loaded queries, unit.begin + t onwards, for slots [slot, slot + slots).
-  void scores(const Band<T>& band, int64_t t, int64_t rows, int64_t slot, int64_t slots) const {
+  /// Scores of the loaded queries, unit.begin + t onwards, for slots [slot, slot + count).
+  void scores(const Band<T>& band, int64_t t, int64_t rows, int64_t slot, int64_t count) const {
     const int64_t D = in.n.D;
     T* s = band.scores.data();
-    gemm_serial<T>(kNo, kNo, rows, rows + slots - 1, D, query.data(), D, keys.data() + t + slot, ld, 0, s,
+    gemm_serial<T>(kNo, rows, query.data(), D, keys.of_queries, {0, D, t + slot, rows + count - 1}, 0, s,
                    band.by_key);
-    gemm_serial<T>(kNo, kNo, rows, slots, D, query.data(), D, in.key_pe + slot, in.n.L, 1, s, band.by_slot);
+    gemm_serial<T>(kNo, rows, query.data(), D, slots.of_queries, {0, D, slot, count}, 1, s, band.by_slot);
   }
 
   const Inputs<T>& in;
+  const PackedSlots<T>& slots;
   const Unit& unit;
-  int64_t ld;
-  Scratch<T> keys, values;
+  PackedKeys<T> keys, values;
   Scratch<T> query;  // [rows, D], scaled by 1 / sqrt(D)
 };
 
-/// The backward of one unit: collects the gradients of its keys and values, [D, keys], and adds to the task's
-/// dkey_pe.
+/// The backward of one unit: collects the gradients of its keys and values, [keys, Dp], and adds to the
+/// task's dkey_pe, [L, Dp]. Dp is D in whole vectors.
 template <class T>
 class Backward {
  public:
-  Backward(const Inputs<T>& inputs, const Cut& cut, const Unit& u)
+  Backward(const Inputs<T>& inputs, const PackedSlots<T>& slots, const Unit& u, const uint32_t* mask_words)
       : in(inputs),
         unit(u),
-        head(in, cut, u),
-        mask(in.dropout, in.random, std::min(in.n.L, kSlots)),
-        p(cut.rows, std::min(in.n.L, kSlots)),
-        ds(cut.rows, std::min(in.n.L, kSlots)),
-        delta(cut.rows),
-        dquery(in.n.D * cut.rows),
-        dkeys(in.n.D * head.ld),
-        dvalues(in.n.D * head.ld) {
-    std::fill_n(dkeys.data(), in.n.D * head.ld, T(0));
-    std::fill_n(dvalues.data(), in.n.D * head.ld, T(0));
+        head(in, slots, u, true),
+        mask(mask_words),
+        Dp(whole(in.n.D, kAligned)),
+        p(std::min(in.n.L, kSlots)),
+        ds(std::min(in.n.L, kSlots)),
+        keep(mask ? whole(std::min(in.n.L, kSlots), 32) : 0),
+        delta(kRows),
+        dquery(kRows * Dp),
+        dkeys(u.keys * Dp),
+        dvalues(u.keys * Dp) {
+    std::fill_n(dkeys.data(), u.keys * Dp, T(0));
+    std::fill_n(dvalues.data(), u.keys * Dp, T(0));
   }
 
   /// Queries unit.begin + t onwards. dq, dy and o point at the unit's first query, lse at its first row.
@@ -150,26 +150,27 @@ class Backward {
     const T* dyt = dy + t * C;
     head.load_queries(t, rows);
     row_products(delta.data(), dyt, o + t * C, C, rows, D);
+    const PackedMatrix<T> queries(want_keys || dkey_pe ? rows : 0, Dp), outputs(want_values ? rows : 0, Dp);
+    queries.pack(kNo, head.query.data(), D, D);
+    outputs.pack(kNo, dyt, C, D);
     for (int64_t slot = 0; slot < L; slot += kSlots) {
       const int64_t slots = std::min(kSlots, L - slot), width = rows + slots - 1, at = t + slot;
       recompute(dyt, lse + t, t, rows, slot, slots);
-      if (dq) {
-        gemm_serial<T>(kNo, kYes, D, rows, width, head.keys.data() + at, head.ld, ds.scores.data(), ds.by_key,
-                       T(slot > 0), dquery.data(), rows);
-        gemm_serial<T>(kNo, kYes, D, rows, slots, in.key_pe + slot, L, ds.scores.data(), ds.by_slot, 1,
-                       dquery.data(), rows);
-      }
+      if (dq) add_to_queries(at, slot, rows, slots);
       if (dkey_pe)
-        gemm_serial<T>(kYes, kNo, D, slots, rows, head.query.data(), D, ds.scores.data(), ds.by_slot, 1,
-                       dkey_pe + slot, L);
+        gemm_serial<T>(kYes, slots, ds.scores.data(), ds.by_slot, queries, {0, rows, 0, Dp}, 1,
+                       dkey_pe + slot * Dp, Dp);
       if (want_keys)
-        gemm_serial<T>(kYes, kNo, D, width, rows, head.query.data(), D, ds.scores.data(), ds.by_key, 1,
-                       dkeys.data() + at, head.ld);
+        gemm_serial<T>(kYes, width, ds.scores.data(), ds.by_key, queries, {0, rows, 0, Dp}, 1,
+                       dkeys.data() + at * Dp, Dp);
       if (want_values)
-        gemm_serial<T>(kYes, kNo, D, width, rows, dyt, C, p.scores.data(), p.by_key, 1, dvalues.data() + at,
-                       head.ld);
+        gemm_serial<T>(kYes, width, p.scores.data(), p.by_key, outputs, {0, rows, 0, Dp}, 1,
+                       dvalues.data() + at * Dp, Dp);
     }
-    if (dq) transpose(dq + t * C, C, dquery.data(), rows, D, rows, T(1) / std::sqrt(T(D)));
+    if (!dq) return;
+    const T scale = T(1) / std::sqrt(T(D));
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t d = 0; d < D; ++d) dq[(t + r) * C + d] = scale * dquery[r * Dp + d];
   }
 
   /// The gradients of the keys seen, into those of all keys of the batch.
@@ -177,111 +178,132 @@ class Backward {
   void store_values(T* dv) const { store(dv, dvalues); }
 
  private:
-  static constexpr int64_t kSlots = 1024;  // per pass: p and ds of a block stay in L2
-
   /// p (dropout applied) and the gradient of the scores, zero outside the band.
   void recompute(const T* dy, const T* lse, int64_t t, int64_t rows, int64_t slot, int64_t slots) {
-    const int64_t D = in.n.D, L = in.n.L;
+    const int64_t D = in.n.D;
     head.scores(p, t, rows, slot, slots);
-    gemm_serial<T>(kNo, kNo, rows, rows + slots - 1, D, dy, in.n.H * D, head.values.data() + t + slot,
-                   head.ld, 0, ds.scores.data(), ds.by_key);
+    gemm_serial<T>(kNo, rows, dy, in.n.H * D, head.values.of_queries, {0, D, t + slot, rows + slots - 1}, 0,
+                   ds.scores.data(), ds.by_key);
+    const T scale = T(1 / (1 - in.dropout));
     for (int64_t r = 0; r < rows; ++r) {
-      const T* keep = mask.keep((unit.row(in.n) + t + r) * L + slot, slots);
-      softmax_row_backward(p.row(r), ds.row(r), keep, slots, lse[r], delta[r]);
+      if (mask)
+        expand_mask(keep.data(), mask + (unit.row(in.n) + t + r) * in.n.mask_words() + slot / 32, slots,
+                    scale);
+      softmax_row_backward<T>(p.row(r), ds.row(r), keep.data(), slots, lse[r], delta[r]);
     }
     p.clear_outside(rows, slots);
     ds.clear_outside(rows, slots);
   }
 
+  void add_to_queries(int64_t key, int64_t slot, int64_t rows, int64_t slots) const {
+    gemm_serial<T>(kNo, rows, ds.scores.data(), ds.by_key, head.keys.of_scores,
+                   {key, rows + slots - 1, 0, Dp}, T(slot > 0), dquery.data(), Dp);
+    gemm_serial<T>(kNo, rows, ds.scores.data(), ds.by_slot, head.slots.of_scores, {slot, slots, 0, Dp}, 1,
+                   dquery.data(), Dp);
+  }
+
   /// Other parts of the head see other keys: the rest of this part's buffer is zero.
   void store(T* all, const Scratch<T>& seen) const {
     const int64_t C = in.n.H * in.n.D, S = in.n.L + in.n.T;
-    const auto clear = [&](int64_t first, int64_t last) {
-      for (int64_t s = first; s < last; ++s)
-        std::fill_n(all + ((unit.b * S + s) * C + unit.h * in.n.D), in.n.D, T(0));
-    };
-    clear(0, unit.begin);
-    transpose(all + unit.first_key(in.n), C, seen.data(), head.ld, in.n.D, unit.keys);
-    clear(unit.begin + unit.keys, S);
+    T* to = all + (unit.b * S * in.n.H + unit.h) * in.n.D;
+    for (int64_t s = 0; s < S; ++s, to += C)
+      if (s >= unit.begin && s < unit.begin + unit.keys)
+        std::copy_n(seen.data() + (s - unit.begin) * Dp, in.n.D, to);
+      else
+        std::fill_n(to, in.n.D, T(0));
   }
 
   const Inputs<T>& in;
   const Unit& unit;
   Head<T> head;
-  Mask<T> mask;
+  const uint32_t* mask;
+  int64_t Dp;
   Band<T> p, ds;
-  Scratch<T> delta, dquery;   // [rows], [D, rows]
-  Scratch<T> dkeys, dvalues;  // [D, keys]
+  Scratch<T> keep;            // [slots], null without dropout
+  Scratch<T> delta, dquery;   // [rows], [rows, Dp]
+  Scratch<T> dkeys, dvalues;  // [keys, Dp]
 };
 
 }  // namespace
 
 template <class T>
-void span_attention_fwd(T* o, acc_t<T>* lse, const T* q, const T* k, const T* v, const T* key_pe,
-                        const SpanSizes& n, double dropout, const RandomStream& random) {
-  const Inputs<T> in{q, k, v, key_pe, n, dropout, random};
+void span_attention_fwd(T* o, acc_t<T>* lse, int32_t* mask, const T* q, const T* k, const T* v,
+                        const T* key_pe, const SpanSizes& n, double dropout, const RandomStream& random) {
+  const Inputs<T> in{q, k, v, key_pe, n, dropout};
   const Cut cut(n);
-  const int64_t C = n.H * n.D;
+  const PackedSlots<T> slots(key_pe, n, false);
+  const int64_t C = n.H * n.D, Dp = whole(n.D, kAligned);
   parallel_for(cut.units, [&](int64_t i) {
     const Unit unit(cut, n, i);
-    const Head<T> head(in, cut, unit);
-    const Mask<T> mask(dropout, random, n.L);
-    const Band<T> p(cut.rows, n.L);
-    const Scratch<T> out(n.D * cut.rows), inverse_sum(cut.rows);
-    for (int64_t t = 0; t < unit.end - unit.begin; t += cut.rows) {
-      const int64_t rows = std::min(cut.rows, unit.end - unit.begin - t), row = unit.row(n) + t;
+    const Head<T> head(in, slots, unit, false);
+    const Band<T> p(n.L);
+    const Scratch<T> out(kRows * Dp), inverse_sum(kRows), keep(dropout > 0 ? n.mask_words() * 32 : 0);
+    for (int64_t t = 0; t < unit.end - unit.begin; t += kRows) {
+      const int64_t rows = std::min(kRows, unit.end - unit.begin - t), row = unit.row(n) + t;
       head.load_queries(t, rows);
       head.scores(p, t, rows, 0, n.L);
       for (int64_t r = 0; r < rows; ++r) {
         const SoftmaxRow<T> softmax = exp_row(p.row(r), n.L);
         inverse_sum[r] = softmax.inverse_sum;
         lse[row + r] = softmax.lse;
-        if (const T* keep = mask.keep((row + r) * n.L, n.L))
+        if (dropout > 0) {
+          auto* words = reinterpret_cast<uint32_t*>(mask) + (row + r) * n.mask_words();
+          uniform_at_least(words, n.L, dropout, random.seed, random.stream, random.offset + (row + r) * n.L);
+          expand_mask(keep.data(), words, n.L, T(1 / (1 - dropout)));
           for (int64_t j = 0; j < n.L; ++j) p.row(r)[j] *= keep[j];
+        }
       }
       p.clear_outside(rows, n.L);
-      gemm_serial<T>(kNo, kYes, n.D, rows, rows + n.L - 1, head.values.data() + t, head.ld, p.scores.data(),
-                     p.by_key, 0, out.data(), rows);
-      store_output(o + unit.first_query(n) + t * C, C, out.data(), inverse_sum.data(), rows, n.D);
+      gemm_serial<T>(kNo, rows, p.scores.data(), p.by_key, head.values.of_scores, {t, rows + n.L - 1, 0, Dp},
+                     0, out.data(), Dp);
+      scale_rows(o + unit.first_query(n) + t * C, C, out.data(), Dp, inverse_sum.data(), rows, n.D);
     }
   });
 }
 
 template <class T>
-void span_attention_bwd(T* dq, T* dk, T* dv, T* dkey_pe, const T* dy, const T* q, const T* k, const T* v,
-                        const T* key_pe, const T* o, const acc_t<T>* lse, const SpanSizes& n, double dropout,
-                        const RandomStream& random, double beta) {
+void span_attention_bwd(T* dq, T* dk, T* dv, acc_t<T>* dkey_pe, const T* dy, const T* q, const T* k,
+                        const T* v, const T* key_pe, const T* o, const acc_t<T>* lse, const int32_t* mask,
+                        const SpanSizes& n, double dropout, double beta) {
   constexpr int64_t kMostTasks = 64;  // each has a dkey_pe of its own
-  const Inputs<T> in{q, k, v, key_pe, n, dropout, random};
+  const Inputs<T> in{q, k, v, key_pe, n, dropout};
   const Cut cut(n);
+  const PackedSlots<T> slots(key_pe, n, true);
   const int64_t tasks = std::min(cut.units, kMostTasks), keys = n.B * (n.L + n.T) * n.H * n.D;
+  const int64_t pe_size = whole(n.D, kAligned) * n.L;
   const PartSums<T> key_sums(dk, cut.parts, keys), value_sums(dv, cut.parts, keys);
-  const Scratch<T> pe_sums(dkey_pe ? tasks * n.D * n.L : 0);
+  const Scratch<T> pe_sums(dkey_pe ? (tasks + 1) * pe_size : 0);
   parallel_for(tasks, [&](int64_t task) {
-    T* pe_sum = dkey_pe ? pe_sums.data() + task * n.D * n.L : nullptr;
-    if (pe_sum) std::fill_n(pe_sum, n.D * n.L, T(0));
+    T* pe_sum = dkey_pe ? pe_sums.data() + task * pe_size : nullptr;
+    if (pe_sum) std::fill_n(pe_sum, pe_size, T(0));
     for (int64_t i = task * cut.units / tasks; i < (task + 1) * cut.units / tasks; ++i) {
       const Unit unit(cut, n, i);
       const int64_t at = unit.first_query(n);
-      Backward<T> backward(in, cut, unit);
-      for (int64_t t = 0; t < unit.end - unit.begin; t += cut.rows)
+      Backward<T> backward(in, slots, unit, reinterpret_cast<const uint32_t*>(mask));
+      for (int64_t t = 0; t < unit.end - unit.begin; t += kRows)
         backward.block(dq ? dq + at : nullptr, pe_sum, dk, dv, dy + at, o + at, lse + unit.row(n), t,
-                       std::min(cut.rows, unit.end - unit.begin - t));
+                       std::min(kRows, unit.end - unit.begin - t));
       if (dk) backward.store_keys(key_sums.part(unit.part));
       if (dv) backward.store_values(value_sums.part(unit.part));
     }
   });
   key_sums.finish();
   value_sums.finish();
-  if (dkey_pe) sum_partials(dkey_pe, T(beta), pe_sums.data(), tasks, n.D * n.L);
+  if (!dkey_pe) return;
+  T* sum = pe_sums.data() + tasks * pe_size;
+  sum_partials(sum, T(0), pe_sums.data(), tasks, pe_size);
+  for (int64_t d = 0; d < n.D; ++d)
+    for (int64_t j = 0; j < n.L; ++j)
+      dkey_pe[d * n.L + j] =
+          (beta == 0 ? T(0) : T(beta) * dkey_pe[d * n.L + j]) + sum[j * (pe_size / n.L) + d];
 }
 
-#define RMOE_INSTANTIATE(T)                                                                             \
-  template void span_attention_fwd<T>(T*, acc_t<T>*, const T*, const T*, const T*, const T*,            \
-                                      const SpanSizes&, double, const RandomStream&);                   \
-  template void span_attention_bwd<T>(T*, T*, T*, T*, const T*, const T*, const T*, const T*, const T*, \
-                                      const T*, const acc_t<T>*, const SpanSizes&, double,              \
-                                      const RandomStream&, double);
+#define RMOE_INSTANTIATE(T)                                                                                \
+  template void span_attention_fwd<T>(T*, acc_t<T>*, int32_t*, const T*, const T*, const T*, const T*,     \
+                                      const SpanSizes&, double, const RandomStream&);                      \
+  template void span_attention_bwd<T>(T*, T*, T*, T*, const T*, const T*, const T*, const T*, const T*,    \
+                                      const T*, const acc_t<T>*, const int32_t*, const SpanSizes&, double, \
+                                      double);
 
 RMOE_INSTANTIATE(float)
 RMOE_INSTANTIATE(double)

@@ -31,8 +31,10 @@ Var span_attention(const Var& q, const Var& k, const Var& v, const Var& key_pe, 
   const double product_flops = 2.0 * size.B * size.H * size.T * size.L * size.D;
 
   Tensor o = empty_like(Q), lse = empty_like(Q, {size.B, heads, size.T}, acc_type(Q.dtype()));
+  const Tensor mask =
+      dropout > 0 ? empty_like(Q, {size.B, heads, size.T, size.mask_words()}, DType::i32) : Tensor();
   count_flops(3 * product_flops);
-  DISPATCH(Q, span_attention_fwd, o, lse, Q, K, V, E, size, dropout, random);
+  DISPATCH(Q, span_attention_fwd, o, lse, mask, Q, K, V, E, size, dropout, random);
   return record("span_attention", o, {q, k, v, key_pe}, [=](const Tensor& dy, Grads& d) {
     const bool of_q = d.wants(0), of_k = d.wants(1), of_v = d.wants(2), of_pe = d.wants(3);
     const Tensor dq = of_q ? empty_like(Q) : Tensor(), dk = of_k ? empty_like(K) : Tensor(),
@@ -40,7 +42,7 @@ Var span_attention(const Var& q, const Var& k, const Var& v, const Var& key_pe, 
     const Place pe = of_pe ? d.place(3) : Place{};
     const int products = (of_q || of_k || of_pe) + 2 * of_q + of_k + of_v + of_pe;  // the first: dp = dy v^T
     count_flops(products * product_flops);
-    DISPATCH(Q, span_attention_bwd, dq, dk, dv, pe.into, dy, Q, K, V, E, o, lse, size, dropout, random,
+    DISPATCH(Q, span_attention_bwd, dq, dk, dv, pe.into, dy, Q, K, V, E, o, lse, mask, size, dropout,
              pe.beta);
     d.give(0, dq);
     d.give(1, dk);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "engine/dtype.hpp"
 #include "engine/kernel.hpp"
 
 namespace rmoe {

@@ -47,7 +47,7 @@ void check_analyzable(const Model& model, const std::string& what) {
              " experts per layer: nothing is chosen; give runs with several experts");
 }
 
-Analysis analyze(Model& model, std::span<const int32_t> tokens, const AnalyzeOptions& options) {
+Analysis analyze(Model& model, const Tokens& tokens, const AnalyzeOptions& options) {
   check_analyzable(model, "this model");
   const EvalBlocks pass(tokens, options.block, options.streams, std::max<int64_t>(options.blocks, 0));
   const int64_t gradient_blocks = std::min(options.gradient_blocks, pass.count());

@@ -43,7 +43,7 @@ struct AnalyzeOptions {
 /// An error if the model has no choice of experts; `what` names it.
 void check_analyzable(const Model& model, const std::string& what);
 
-Analysis analyze(Model& model, std::span<const int32_t> tokens, const AnalyzeOptions& options);
+Analysis analyze(Model& model, const Tokens& tokens, const AnalyzeOptions& options);
 
 nlohmann::ordered_json to_json(const Analysis& analysis);
 

@@ -55,14 +55,15 @@ bool has_choices(const ModelConfig& model, const RouterConfig& router) {
 
 std::vector<Tensor> gate_probabilities(const std::vector<LayerStats>& layers, int64_t most) {
   std::vector<Tensor> probs;
-  for (const LayerStats& layer : layers) {
+  for (const LayerStats& layer : with_experts(layers)) {
     const Tensor& all = layer.routing.probs.value();
     probs.push_back(all.rows(0, std::min(most, all.dim(0))));
   }
   return probs;
 }
 
-void GateStatistics::add(const std::vector<LayerStats>& layers) {
+void GateStatistics::add(const std::vector<LayerStats>& all) {
+  const std::vector<LayerStats> layers = with_experts(all);
   layers_.resize(layers.size());
   parallel_for(int64_t(layers_.size()), [&](int64_t i) { add(layers_[i], layers[i].routing); });
 }
@@ -71,6 +72,7 @@ void GateStatistics::add(Layer& layer, const RoutingStats& routing) {
   const Tensor probs = to(routing.probs.value(), DType::f32);  // [N,E]
   const int64_t N = probs.dim(0), E = probs.dim(1), K = routing.experts.dim(1);
   const double most = std::log(double(E));
+  layer.dropped += routing.dropped;
   layer.entropy_counts.resize(kEntropyBins);
   layer.assignments.resize(E);
   for (int64_t n = 0; n < N; ++n) {
@@ -107,6 +109,14 @@ Balance GateStatistics::balance() const {
   result.inner = medians(layers_, &Layer::inner, result.inner_per_layer);
   result.outer = medians(layers_, &Layer::outer, result.outer_per_layer);
   return result;
+}
+
+std::vector<double> GateStatistics::drop_ratio() const {
+  std::vector<double> ratios;
+  for (const Layer& layer : layers_)
+    ratios.push_back(double(layer.dropped) /
+                     double(std::reduce(layer.assignments.begin(), layer.assignments.end())));
+  return ratios;
 }
 
 std::vector<std::vector<double>> GateStatistics::expert_frequency() const {

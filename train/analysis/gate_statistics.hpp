@@ -11,7 +11,7 @@ namespace rmoe {
 /// Are there several experts to choose from?
 bool has_choices(const ModelConfig& model, const RouterConfig& router);
 
-/// The softmax probabilities of each layer, [N,E], of at most so many tokens.
+/// The softmax probabilities of each layer with experts, [N,E], of at most so many tokens.
 std::vector<Tensor> gate_probabilities(const std::vector<LayerStats>& layers,
                                        int64_t most = std::numeric_limits<int64_t>::max());
 
@@ -32,7 +32,7 @@ class GateStatistics {
  public:
   static constexpr int kEntropyBins = 50;
 
-  /// Adds tokens: what a model with experts in every layer says of them.
+  /// Adds tokens: what the layers with experts, which are those counted here, say of them.
   void add(const std::vector<LayerStats>& layers);
 
   GateEntropy entropy() const;
@@ -40,11 +40,14 @@ class GateStatistics {
   Balance balance() const;
   /// Share of assignments per layer and expert (figure 12).
   std::vector<std::vector<double>> expert_frequency() const;
+  /// Share of each layer's assignments that full experts dropped; 0 but in training with a capacity.
+  std::vector<double> drop_ratio() const;
 
  private:
   struct Layer {
     double entropy_sum = 0, entropy_squares = 0;
     std::vector<int64_t> entropy_counts, assignments;
+    int64_t dropped = 0;
     std::vector<float> inner, outer;  // per token
   };
   static void add(Layer& layer, const RoutingStats& routing);

@@ -1,6 +1,5 @@
 #include "train/analysis/router_gradients.hpp"
 
-#include "ops/elementwise/elementwise.hpp"
 #include "ops/grad_norm/grad_norm.hpp"
 
 #include <charconv>
@@ -64,16 +63,18 @@ RouterGradients router_gradients(Model& model, const Tensor& inputs, const Tenso
                                  const Memory& memory) {
   Parameters& parameters = model.parameters();
   for (Parameter& p : parameters) p.var.zero_grad();
-  backward(losses(model(inputs, memory, {}), targets, 0).loss);
+  backward(token_loss(model(inputs, memory, {}), targets));
   const Tensors lm = take_gradients(parameters);
-  backward(scale(losses(model(inputs, memory, {}), targets, 0).balance, model.router().balance_weight));
+  if (const Var router = losses(model(inputs, memory, {}), targets, model.router()).router) backward(router);
   const Tensors balance = take_gradients(parameters);
 
   Pulls all;
-  std::vector<Pulls> layers(model.config().layers);
+  const int64_t first = model.config().dense_layers;
+  std::vector<Pulls> layers(model.config().layers - first);
   for (size_t i = 0; i < parameters.size(); ++i) {
     all.add(lm[i], balance[i]);  // the gradient of a sum is the sum of the gradients
-    if (const int64_t layer = layer_of(parameters[i].name); layer >= 0) layers[layer].add(lm[i], balance[i]);
+    if (const int64_t layer = layer_of(parameters[i].name); layer >= first)  // a dense layer has no router
+      layers[layer - first].add(lm[i], balance[i]);
   }
   RouterGradients result{all.norms(), {}, 1};
   for (const Pulls& layer : layers) result.per_layer.push_back(layer.norms());

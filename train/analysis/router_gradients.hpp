@@ -9,12 +9,12 @@ namespace rmoe {
 struct GradientNorms {
   double total = 0;    // of the whole loss
   double lm = 0;       // of the language-modelling loss alone
-  double balance = 0;  // of the weighted load-balance loss alone
+  double balance = 0;  // of the routers' own weighted losses alone: load balance and z-loss
 };
 
 struct RouterGradients {
   GradientNorms all;                     // every trainable router parameter; a shared cell counts once
-  std::vector<GradientNorms> per_layer;  // the layer's own: a shared cell belongs to none
+  std::vector<GradientNorms> per_layer;  // with experts, its own: a shared cell belongs to none
   int64_t blocks = 0;                    // the norms are means over this many blocks
 };
 

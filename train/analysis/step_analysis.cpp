@@ -27,14 +27,16 @@ std::vector<Metric> StepAnalysis::metrics(const Model& model) const {
   const Balance balance = gates_.balance();
   std::vector<double> busiest;
   for (const auto& shares : gates_.expert_frequency()) busiest.push_back(std::ranges::max(shares));
-  return {{"mutual_information", information_.mean()},
-          {"router_grad_norm", router_grad_norm(model)},
-          {"gate_entropy", gates_.entropy().mean},
-          {"inner_balance", balance.inner_per_layer},
-          {"outer_balance", balance.outer_per_layer},
-          {"expert_share", busiest},
-          {"router_weight_norm", router_weights(model).norm},
-          {"expert_similarity", expert_similarity(model).per_layer}};
+  std::vector<Metric> metrics{{"mutual_information", information_.mean()},
+                              {"router_grad_norm", router_grad_norm(model)},
+                              {"gate_entropy", gates_.entropy().mean},
+                              {"inner_balance", balance.inner_per_layer},
+                              {"outer_balance", balance.outer_per_layer},
+                              {"expert_share", busiest},
+                              {"router_weight_norm", router_weights(model).norm},
+                              {"expert_similarity", expert_similarity(model).per_layer}};
+  if (model.router().capacity_factor > 0) metrics.push_back({"drop_ratio", gates_.drop_ratio()});
+  return metrics;
 }
 
 }  // namespace rmoe

@@ -16,8 +16,8 @@ class StepAnalysis {
 
   /// mutual_information (mean over pairs of layers, of the first 1024 tokens) and router_grad_norm (of the
   /// training loss, before clipping); per layer gate_entropy, inner_balance, outer_balance, expert_share (of
-  /// the busiest), router_weight_norm, expert_similarity (the paper's scale). Between the backward pass and
-  /// the optimizer's step.
+  /// the busiest), router_weight_norm, expert_similarity (the paper's scale) and, with a capacity,
+  /// drop_ratio. Between the backward pass and the optimizer's step.
   std::vector<Metric> metrics(const Model& model) const;
 
  private:

@@ -66,8 +66,9 @@ double stddev_of(std::span<const float> values) {
 
 ExpertSimilarity expert_similarity(const Model& model) {
   ExpertSimilarity result;
-  const int64_t layers = model.config().layers, E = model.config().experts;
-  for (int64_t i = 0; i < layers; ++i) {
+  const int64_t first = model.config().dense_layers, layers = model.config().layers,
+                E = model.config().experts;
+  for (int64_t i = first; i < layers; ++i) {
     const std::string experts = concat("layers.", i, ".moe.experts.");
     const Tensor w1 = parameter(model, experts + "w1"), w2 = parameter(model, experts + "w2"),
                  w3 = parameter(model, experts + "w3");
@@ -75,7 +76,7 @@ ExpertSimilarity expert_similarity(const Model& model) {
     if (w3) sum += mean_cosine(mean_over_rows(w3), E);
     result.parts = w3 ? 3 : 2;
     result.per_layer.push_back(sum);
-    result.mean += sum / double(layers);
+    result.mean += sum / double(layers - first);
   }
   return result;
 }

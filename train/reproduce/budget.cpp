@@ -20,12 +20,12 @@ constexpr int kProbeSteps = 5;          // or fewer, once they have taken
 constexpr double kProbeSeconds = 5;
 
 /// FLOP/s of training steps, the median of a few after one that takes the memory from the system.
-double training_speed(const PlannedRun& run, const std::vector<int32_t>& tokens) {
+double training_speed(const PlannedRun& run, const Corpus& corpus) {
   Config config = run.config;
   TrainConfig& train = config.train;
   train.batch = std::clamp<int64_t>(kProbeTokens / train.block, 1, train.batch / train.micro_batches);
   train.micro_batches = 1;
-  TrainState state(config, tokens);
+  TrainState state(config, corpus);
   train_step(state, config);
   std::vector<double> speeds;
   for (double spent = 0; speeds.size() < kProbeSteps && spent < kProbeSeconds && !stop_requested();) {
@@ -45,8 +45,7 @@ double flops_left(const PlannedRun& run, const RunState& state, const Corpus& co
   const int64_t steps = t.steps - state.step;
   const int64_t validations = (t.eval_every > 0 ? steps / t.eval_every : 0) + (state.trained ? 0 : 1);
   const int64_t block = t.eval_streams * t.block;
-  const double validated =
-      double(validations * std::min(t.eval_blocks * block, int64_t(corpus.valid.size())));
+  const double validated = double(validations * std::min(t.eval_blocks * block, corpus.valid.size()));
   const double evaluated = state.evaluated ? 0 : double(corpus.valid.size() + corpus.test.size());
   return run.account.flops_per_token * (double(steps * t.batch * t.block) + (validated + evaluated) / 3);
 }
@@ -91,7 +90,7 @@ Budget estimate(const Plan& plan, const std::vector<RunState>& states) {
     if (!states[i].trained) budget.peak_bytes = std::max(budget.peak_bytes, run.account.peak_bytes);
     const double flops = flops_left(run, states[i], corpus);
     if (flops > 0 && !speeds.contains(size_of(run))) {
-      const double speed = speeds[size_of(run)] = training_speed(run, corpus.train);
+      const double speed = speeds[size_of(run)] = training_speed(run, corpus);
       budget.measured += fmt::format("  measured  {} ({}): {:.0f} tokens/s\n", run.router, size_of(run),
                                      speed / run.account.flops_per_token);
     }

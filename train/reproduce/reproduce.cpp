@@ -1,6 +1,6 @@
 #include "train/reproduce/reproduce.hpp"
 
-#include "train/files.hpp"
+#include "engine/files.hpp"
 #include "train/progress.hpp"
 #include "train/reproduce/budget.hpp"
 #include "train/reproduce/output.hpp"

@@ -154,7 +154,7 @@ bool evaluate_best(const Plan& plan, const PlannedRun& run) {
   const Corpus& corpus = plan.texts[run.text].corpus;
   const TrainConfig& train = run.config.train;
   ProgressLine line(1);
-  const auto score = [&](const std::string& split, const std::vector<int32_t>& tokens) {
+  const auto score = [&](const std::string& split, const Tokens& tokens) {
     return evaluate(*opened.model, tokens, train.eval_streams, train.block, -1,
                     [&](int64_t done, int64_t all) {
                       line.count(split + " block", done, all);

@@ -95,7 +95,6 @@ TEST_CASE("checker: host memory reached through a structure") {
 }
 
 TEST_CASE("checker: planted mistakes in the product are named") {
-  using bf16 = __nv_bfloat16;
   const KeepOptions keep;
   emulator::options().multiprocessors = 1;
   const size_t m = 136, n = 136, k = 128;

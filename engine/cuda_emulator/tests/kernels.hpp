@@ -8,6 +8,8 @@
 
 namespace rmoe::cuda::test {
 
+using bf16 = __nv_bfloat16;
+
 // ---- correct: kernels.cu
 // -------------------------------------------------------------------------------------------
 
@@ -25,7 +27,7 @@ void total(float* sum, float* partial, unsigned* done, const float* x, int n, in
 enum class Bug { none, no_wait, short_wait, no_barrier, swapped_fragment, wrong_tail };
 
 /// c_mn = sum_k a_mk b_nk on tensor cores; k a multiple of 32. Persistent: two blocks per multiprocessor.
-void matrix_product(__nv_bfloat16* c, const __nv_bfloat16* a, const __nv_bfloat16* b, int m, int n, int k,
+void matrix_product(bf16* c, const bf16* a, const bf16* b, int m, int n, int k,
                     Bug bug, cudaStream_t stream);
 
 /// lane l, register r of ldmatrix from a 32 x 8 tile of the numbers 0..255

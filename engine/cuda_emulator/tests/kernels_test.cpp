@@ -10,7 +10,6 @@
 namespace rmoe::cuda::test {
 namespace {
 
-using bf16 = __nv_bfloat16;
 
 std::vector<float> pattern(size_t n, int period) {
   std::vector<float> values(n);

@@ -1,0 +1,62 @@
+// The serial matrix product behind engine/gemm: one table of functions per instruction set, made from the
+// same source (gemm_kernel.inl), chosen when the program runs.
+//
+// Every element of C is one chain of fused multiply-adds over k in order, cut into blocks of kDepth: its bits
+// do not depend on how the product is cut into tiles, nor on the other rows and columns.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace rmoe::gemm_kernel {
+
+constexpr int64_t kDepth = 512;  // of k in one block
+constexpr int64_t kTileRows = 6;
+
+/// C_mn = beta C_mn + bias_n + sum_k A_mk B_kn for a packed B, rows k of [first, first + k) of it and columns
+/// n of [begin, end).
+template <class T>
+struct Product {
+  int64_t m, k;
+  int64_t first = 0;              // A begins there: its element [m,0] meets row `first` of B
+  int64_t begin = 0, end;         // begin is the first column of a panel
+  const T* a;                     // [m,k], or [k,m] if transposed
+  int64_t lda;                    // between stored rows
+  bool transposed = false;        // A is
+  const int32_t* rows = nullptr;  // row i of A is stored row rows[i]; not for a transposed A
+  const T* packed;                // B, from its first column
+  int64_t packed_k, packed_n;     // its size when it was packed
+  T beta;                         // 0 never reads C
+  const T* bias = nullptr;        // from the first column, as c
+  T* c;
+  int64_t ldc;
+};
+
+template <class T>
+struct Kernel {
+  const char* name;
+  int64_t lanes;  // of a vector; columns are packed in multiples of it
+  /// Columns [begin, end) of op(B) [k,n]; begin is where a panel begins: 0, or what next_panel returned. B
+  /// has `columns` columns, the rest become zeros.
+  void (*pack)(T* packed, bool transposed, int64_t k, int64_t n, const T* b, int64_t ldb, int64_t columns,
+               int64_t begin, int64_t end);
+  /// First column of the panel behind the one that begins at `column`.
+  int64_t (*next_panel)(int64_t n, int64_t column);
+  void (*multiply)(const Product<T>& product);
+
+  int64_t packed_size(int64_t k, int64_t n) const { return k * ((n + lanes - 1) / lanes * lanes); }
+};
+
+/// The kernels this machine can run, best first.
+template <class T>
+std::span<const Kernel<T>* const> available();
+
+/// One per instruction set; null in a build for another kind of processor.
+template <class T>
+const Kernel<T>* avx512();
+template <class T>
+const Kernel<T>* avx2();
+template <class T>
+const Kernel<T>* portable();
+
+}  // namespace rmoe::gemm_kernel

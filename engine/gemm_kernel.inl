@@ -1,0 +1,262 @@
+// The source of every kernel; the file that includes it says for which vectors:
+//   RMOE_KERNEL        name of its function in gemm_kernel.hpp
+//   RMOE_VECTOR_BYTES  of one vector
+//   RMOE_MOST_VECTORS  width of a panel: kTileRows times as many accumulators fit the registers
+// It calls nothing of the standard library, whose inline functions another file may have compiled for less.
+#include "engine/gemm_kernel.hpp"
+
+#include <utility>
+
+namespace rmoe::gemm_kernel {
+namespace {
+
+template <class T>
+constexpr int kLanes = RMOE_VECTOR_BYTES / int(sizeof(T));
+template <class T>
+using Vector [[gnu::vector_size(RMOE_VECTOR_BYTES), gnu::may_alias]] = T;
+template <class T>
+using Unaligned [[gnu::vector_size(RMOE_VECTOR_BYTES), gnu::may_alias, gnu::aligned(sizeof(T))]] = T;
+
+constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+template <class T>
+Vector<T> load(const T* p) {
+  return *reinterpret_cast<const Unaligned<T>*>(p);
+}
+template <class T, class V>
+void store(T* p, V x) {
+  *reinterpret_cast<Unaligned<T>*>(p) = x;
+}
+
+/// Vectors in the next panel of `left`: as wide as may be, but a narrow one is slow, so that 5, 6 and 9 are
+/// cut into threes.
+constexpr int64_t panel_width(int64_t left) {
+  if (left <= RMOE_MOST_VECTORS) return left;
+  return RMOE_MOST_VECTORS == 4 && (left == 5 || left == 6 || left == 9) ? 3 : RMOE_MOST_VECTORS;
+}
+
+template <class T>
+int64_t vectors(int64_t columns) {
+  return (columns + kLanes<T> - 1) / kLanes<T>;
+}
+
+// --- Packing B: for each block of k, for each panel, [k][width of the panel] ---
+
+/// Rows i and i + H of a square exchange their off-diagonal blocks of size H.
+template <int H, class V, int... I>
+void exchange(V& a, V& b, std::integer_sequence<int, I...>) {
+  constexpr int L = sizeof...(I);
+  const V low = __builtin_shufflevector(a, b, ((I & H) ? I - H + L : I)...);
+  b = __builtin_shufflevector(a, b, ((I & H) ? I + L : I + H)...);
+  a = low;
+}
+
+template <int H, class T>
+void transpose_square(Vector<T>* rows) {
+  if constexpr (H > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<T>; ++i)
+      if (!(i & H)) exchange<H>(rows[i], rows[i + H], std::make_integer_sequence<int, kLanes<T>>());
+    transpose_square<H / 2, T>(rows);
+  }
+}
+
+/// to[i * stride + j] = b[j * ldb + i] for `depth` values of i and one vector of j, of which `columns` exist.
+template <class T>
+void pack_transposed(T* to, int64_t stride, const T* b, int64_t ldb, int64_t depth, int64_t columns) {
+  constexpr int L = kLanes<T>;
+  int64_t i = 0;
+  if (columns >= L)
+    for (; i + L <= depth; i += L) {
+      Vector<T> square[L];
+#pragma GCC unroll 16
+      for (int j = 0; j < L; ++j) square[j] = load(b + j * ldb + i);
+      transpose_square<L / 2, T>(square);
+#pragma GCC unroll 16
+      for (int j = 0; j < L; ++j) store(to + (i + j) * stride, square[j]);
+    }
+  for (; i < depth; ++i)
+    for (int64_t j = 0; j < L; ++j) to[i * stride + j] = j < columns ? b[j * ldb + i] : T(0);
+}
+
+template <class T>
+void pack_straight(T* to, int64_t stride, const T* b, int64_t ldb, int64_t depth, int64_t columns) {
+  constexpr int L = kLanes<T>;
+  if (columns >= L)
+    for (int64_t i = 0; i < depth; ++i) store(to + i * stride, load(b + i * ldb));
+  else
+    for (int64_t i = 0; i < depth; ++i)
+      for (int64_t j = 0; j < L; ++j) to[i * stride + j] = j < columns ? b[i * ldb + j] : T(0);
+}
+
+template <class T>
+int64_t next_panel(int64_t n, int64_t column) {
+  constexpr int64_t L = kLanes<T>;
+  return column + panel_width(vectors<T>(n) - column / L) * L;
+}
+
+template <class T>
+void pack(T* packed, bool transposed, int64_t k, int64_t n, const T* b, int64_t ldb, int64_t columns,
+          int64_t begin, int64_t end) {
+  constexpr int64_t L = kLanes<T>;
+  const int64_t padded_n = vectors<T>(n) * L;
+  for (int64_t k0 = 0; k0 < k; k0 += kDepth) {
+    const int64_t depth = least(kDepth, k - k0);
+    for (int64_t j = begin, next; j < end; j = next) {
+      next = next_panel<T>(n, j);
+      T* panel = packed + k0 * padded_n + j * depth;
+      for (int64_t column = j; column < next; column += L) {
+        T* to = panel + column - j;
+        if (transposed)
+          pack_transposed(to, next - j, b + column * ldb + k0, ldb, depth, columns - column);
+        else
+          pack_straight(to, next - j, b + k0 * ldb + column, ldb, depth, columns - column);
+      }
+    }
+  }
+}
+
+// --- The product ---
+
+/// The first row of tile t. Tiles are even, since a thin one is slow.
+inline int64_t row_of_tile(int64_t m, int64_t tiles, int64_t t) {
+  return m / tiles * t + least(t, m % tiles);
+}
+
+/// A tile: rows of A (of a transposed one the first, for each k), and where in C it goes.
+template <class T>
+struct Tile {
+  const T* a[kTileRows];
+  int64_t lda;
+  T* c;
+  int64_t ldc, columns;
+  T beta;
+  const T* bias;
+};
+
+/// x + beta c + bias, as far as the columns reach.
+template <class T, int kWidth>
+[[gnu::always_inline]] inline void store_row(const Tile<T>& to, int64_t r, const Vector<T> (&x)[kWidth]) {
+  constexpr int L = kLanes<T>;
+  T* c = to.c + r * to.ldc;
+  if (to.columns >= kWidth * L) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kWidth; ++v) {
+      Vector<T> y = x[v];
+      if (to.bias) y += load(to.bias + v * L);
+      if (to.beta != T(0)) y += to.beta * load(c + v * L);
+      store(c + v * L, y);
+    }
+    return;
+  }
+  T row[kWidth * L];
+  for (int v = 0; v < kWidth; ++v) store(row + v * L, x[v]);
+  for (int64_t j = 0; j < to.columns; ++j) {
+    const T y = to.bias ? row[j] + to.bias[j] : row[j];
+    c[j] = to.beta != T(0) ? y + to.beta * c[j] : y;
+  }
+}
+
+template <class T, bool kTransposed, int kRows, int kWidth>
+void multiply_tile(int64_t depth, const T* panel, const Tile<T>& tile) {
+  constexpr int L = kLanes<T>;
+  const T* a[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) a[r] = tile.a[kTransposed ? 0 : r];
+  const int64_t lda = tile.lda;
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < kWidth; ++v) __builtin_prefetch(tile.c + r * tile.ldc + v * L, 1);
+  Vector<T> sum[kRows][kWidth] = {};
+  for (int64_t i = 0; i < depth; ++i) {
+    Vector<T> b[kWidth];
+#pragma GCC unroll 8
+    for (int v = 0; v < kWidth; ++v) b[v] = load(panel + i * kWidth * L + v * L);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const Vector<T> x = Vector<T>{} + (kTransposed ? a[0][i * lda + r] : a[r][i]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kWidth; ++v) sum[r][v] += x * b[v];
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) store_row<T, kWidth>(tile, r, sum[r]);
+}
+
+template <class T>
+using TileFunction = void (*)(int64_t, const T*, const Tile<T>&);
+
+/// All sizes of a tile, at [rows - 1][width - 1].
+template <class T, bool kTransposed, int... I>
+TileFunction<T> tile_function(int64_t rows, int64_t width, std::integer_sequence<int, I...>) {
+  static constexpr TileFunction<T> table[] = {
+      multiply_tile<T, kTransposed, I / RMOE_MOST_VECTORS + 1, I % RMOE_MOST_VECTORS + 1>...};
+  return table[(rows - 1) * RMOE_MOST_VECTORS + width - 1];
+}
+
+template <class T>
+TileFunction<T> tile_function(bool transposed, int64_t rows, int64_t width) {
+  constexpr auto sizes = std::make_integer_sequence<int, kTileRows * RMOE_MOST_VECTORS>();
+  return transposed ? tile_function<T, true>(rows, width, sizes)
+                    : tile_function<T, false>(rows, width, sizes);
+}
+
+/// A part of the sum: rows [from, to) of B, which lie in one packed block.
+struct Depth {
+  int64_t from, to;
+};
+
+/// All rows by the panels [first, last) of one block of k.
+template <class T>
+void multiply_block(const Product<T>& p, int64_t first, int64_t last, Depth k) {
+  const int64_t block = k.from / kDepth * kDepth, block_depth = least(kDepth, p.packed_k - block);
+  const T* packed = p.packed + block * vectors<T>(p.packed_n) * kLanes<T>;
+  const int64_t tiles = (p.m + kTileRows - 1) / kTileRows, at = k.from - p.first;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t row = row_of_tile(p.m, tiles, t), rows = row_of_tile(p.m, tiles, t + 1) - row;
+    Tile<T> tile{{}, p.lda, nullptr, p.ldc, 0, at == 0 ? p.beta : T(1), nullptr};
+    if (p.transposed)
+      tile.a[0] = p.a + at * p.lda + row;
+    else
+      for (int64_t r = 0; r < rows; ++r) tile.a[r] = p.a + (p.rows ? p.rows[row + r] : row + r) * p.lda + at;
+    for (int64_t j = first, next; j < last; j = next) {
+      next = next_panel<T>(p.packed_n, j);
+      tile.c = p.c + row * p.ldc + j - p.begin;
+      tile.columns = p.end - j;
+      tile.bias = at == 0 && p.bias ? p.bias + j - p.begin : nullptr;
+      const T* panel = packed + j * block_depth + (k.from - block) * (next - j);
+      tile_function<T>(p.transposed, rows, (next - j) / kLanes<T>)(k.to - k.from, panel, tile);
+    }
+  }
+}
+
+template <class T>
+void multiply(const Product<T>& p) {
+  constexpr int64_t kCached = 96 * 1024;  // numbers of B that stay in the second-level cache
+  Depth k{p.first, p.first};
+  do {
+    k = {k.to, least((k.to / kDepth + 1) * kDepth, p.first + p.k)};
+    for (int64_t first = p.begin, last = first; first < p.end; first = last) {
+      while (last < p.end && (last == first || (last - first) * (k.to - k.from) < kCached))
+        last = next_panel<T>(p.packed_n, last);
+      multiply_block(p, first, last, k);
+    }
+  } while (k.to < p.first + p.k);
+}
+
+template <class T>
+constexpr Kernel<T> kKernel{RMOE_KERNEL_NAME, kLanes<T>, pack<T>, next_panel<T>, multiply<T>};
+
+}  // namespace
+
+template <>
+const Kernel<float>* RMOE_KERNEL<float>() {
+  return &kKernel<float>;
+}
+template <>
+const Kernel<double>* RMOE_KERNEL<double>() {
+  return &kKernel<double>;
+}
+
+}  // namespace rmoe::gemm_kernel
