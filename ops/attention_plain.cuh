@@ -119,27 +119,6 @@ struct Softmax {
   }
 };
 
-/// delta_bht = sum_d dy_bthd o_bthd: what the gradient of the softmax subtracts. One warp per row.
-template <class T>
-__global__ void __launch_bounds__(kThreadsPerBlock)
-    row_products_kernel(float* delta, const T* dy, const T* o, int64_t rows, int64_t time, int64_t H, int D) {
-  const int64_t row = int64_t(blockIdx.x) * kWarps + threadIdx.x / kLanes;  // of [B,T,H]
-  if (row >= rows) return;
-  float sum = 0.0f;
-  for (int d = lane(); d < D; d += kLanes) sum += to_float(dy[row * D + d]) * to_float(o[row * D + d]);
-  sum = warp_reduce<Sum>(sum);
-  const int64_t h = row % H, t = row / H % time, b = row / H / time;
-  if (lane() == 0) delta[(b * H + h) * time + t] = sum;
-}
-
-template <class T>
-void row_products(float* delta, const T* dy, const T* o, int64_t B, int64_t time, int64_t H, int64_t D) {
-  const int64_t rows = B * time * H;
-  if (rows == 0) return;
-  LAUNCH((row_products_kernel<T>), unsigned((rows + kWarps - 1) / kWarps), kThreadsPerBlock, 0, stream(),
-         delta, dy, o, rows, time, H, int(D));
-}
-
 /// One block for each of `blocks` pieces of work, with `floats` of shared memory; nothing for none.
 template <class... Params, class... Args>
 void launch(void (*kernel)(Params...), int64_t blocks, int64_t floats, const Args&... args) {

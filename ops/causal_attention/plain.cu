@@ -2,6 +2,7 @@
 // Backward with delta_t = sum_d dy_td o_td: ds_ts = p_ts (dy_t . v_s - delta_t), dq_t = sum_s ds_ts k_s /
 // sqrt(D); then rows are keys, columns queries: dk_s = sum_t ds_ts q_t / sqrt(D), dv_s = sum_t p_ts dy_t.
 #include "ops/attention_plain.cuh"
+#include "ops/attention_statistics.cuh"
 #include "ops/causal_attention/plain.cuh"
 
 namespace rmoe::cuda::plain {
@@ -11,7 +12,7 @@ template <class T>
 struct Params {
   T *o, *dq, *dk, *dv;
   float* lse;
-  const float* delta;
+  const float2* statistics;  // [B,H,T]: lse, delta
   const T *q, *k, *v, *dy;
   CausalSizes n;
   float scale;
@@ -87,11 +88,10 @@ __global__ void __launch_bounds__(kThreadsPerBlock, kBlocksPerSm) causal_bwd_que
   load(q, D, head_of(p.q, rows.b, rows.h, p.n.T, p.n.H, D), rows.first, kRows, D, p.scale);
   load(dy, D, head_of(p.dy, rows.b, rows.h, p.n.T, p.n.H, D), rows.first, kRows, D);
   clear(dq, kRows * D);
-  float lse[kWarpRows], delta[kWarpRows];
+  float2 statistics[kWarpRows];
   UNROLL for (int r = 0; r < kWarpRows; ++r) {
     const bool inside = rows.first + row + r < p.n.T;
-    lse[r] = inside ? p.lse[rows.statistics + row + r] : 0.0f;
-    delta[r] = inside ? p.delta[rows.statistics + row + r] : 0.0f;
+    statistics[r] = inside ? p.statistics[rows.statistics + row + r] : make_float2(0.0f, 0.0f);
   }
   for (int s = 0; s < rows.keys; s += kColumns) {
     __syncthreads();
@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, kBlocksPerSm) causal_bwd_que
     multiply(dp, dy, v, D);
     UNROLL for (int r = 0; r < kWarpRows; ++r) {
       const bool seen = s + lane() <= rows.before + rows.first + row + r;
-      score[r] = seen ? expf(score[r] - lse[r]) * (dp[r] - delta[r]) : 0.0f;
+      score[r] = seen ? expf(score[r] - statistics[r].x) * (dp[r] - statistics[r].y) : 0.0f;
     }
     share(weights, score);
     accumulate(dq, weights, k, D);
@@ -118,12 +118,11 @@ DEVICE void key_step(float (&score)[kWarpRows], float (&dp)[kWarpRows], const Pa
                      int t, int first_key) {
   const int query = t + lane(), before = int(p.n.S - p.n.T);
   const bool inside = query < p.n.T;
-  const float lse = inside ? p.lse[head * p.n.T + query] : 0.0f,
-              delta = inside ? p.delta[head * p.n.T + query] : 0.0f;
+  const float2 statistics = inside ? p.statistics[head * p.n.T + query] : make_float2(0.0f, 0.0f);
   UNROLL for (int r = 0; r < kWarpRows; ++r) {
     const bool seen = inside && first_key + first_row_of_warp() + r <= before + query;
-    score[r] = seen ? expf(score[r] - lse) : 0.0f;
-    dp[r] = score[r] * (dp[r] - delta);
+    score[r] = seen ? expf(score[r] - statistics.x) : 0.0f;
+    dp[r] = score[r] * (dp[r] - statistics.y);
   }
 }
 
@@ -174,10 +173,9 @@ void causal_fwd(T* o, float* lse, const T* q, const T* k, const T* v, const Caus
 template <class T>
 void causal_bwd(T* dq, T* dk, T* dv, const T* dy, const T* q, const T* k, const T* v, const T* o,
                 const float* lse, const CausalSizes& n) {
-  const Scratch<float> delta(n.B * n.H * n.T);
-  row_products(delta.data(), dy, o, n.B, n.T, n.H, n.D);
-  const Params<T> p{nullptr, dq, dk, dv, const_cast<float*>(lse), delta.data(), q,
-                    k,       v,  dy, n,  score_scale(n)};
+  const Scratch<float2> statistics(n.B * n.H * n.T);
+  row_statistics(statistics.data(), lse, dy, o, n.B, n.T, n.H, n.D, 1.0f);
+  const Params<T> p{nullptr, dq, dk, dv, nullptr, statistics.data(), q, k, v, dy, n, score_scale(n)};
   if (dq)
     launch(causal_bwd_queries_kernel<T>, n.B * n.H * pieces(n.T, kRows),
            shared_floats(kBackwardRows, kBackwardColumns, n.D), p);

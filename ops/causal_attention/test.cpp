@@ -37,7 +37,7 @@ OpCase sized(std::string name, int64_t B, int64_t T, int64_t H, int64_t G, int64
            [=](const Vars& in) { return Vars{causal_attention(in[0], in[1], in[2], H)}; },
            [=](const Arrays& in) { return reference(in, H); }};
   if (S == 1) c.float_grad_tolerance = 1e-3;  // a single score has no gradient: what comes out is rounding
-  c.bf16_tolerance = 2e-2;                    // p, its gradient and o in dp - dy . o are rounded
+  c.bf16_tolerance = D == 1 ? 5e-2 : 2e-2;    // p, its gradient and o in dp - dy . o are rounded
   return c;
 }
 
@@ -62,6 +62,17 @@ TEST_CASE("causal_attention") {
   check_op(sized("keys alone", 2, 0, 2, 2, 4, 3));
   check_op(sized("no tokens", 2, 0, 2, 2, 4));
   check_op(sized("no batch", 0, 3, 2, 2, 4));
+}
+
+TEST_CASE("causal_attention of heads as wide as the tiles of tensor cores, and wider") {
+  check_op(sized("D = 64, two blocks of queries", 1, 150, 2, 1, 64));
+  check_op(sized("D = 64 behind other positions", 1, 70, 1, 1, 64, 75));
+  check_op(sized("D = 128, two query heads per key head", 1, 140, 2, 1, 128));
+  check_op(sized("D = 128 behind other positions", 2, 9, 1, 1, 128, 35));
+  check_op(sized("D = 72, a tile of 128", 1, 67, 1, 1, 72));
+  check_op(sized("D = 30, pairs", 1, 133, 2, 2, 30));
+  check_op(sized("D = 65, single elements", 1, 40, 1, 1, 65));
+  check_op(sized("D = 136, without tensor cores", 1, 35, 1, 1, 136));
 }
 
 TEST_CASE("causal_attention in several backward passes over the keys") {

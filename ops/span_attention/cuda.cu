@@ -1,7 +1,7 @@
 #include "engine/cuda/for_each.cuh"
 #include "engine/cuda/philox.cuh"
-#include "ops/attention_plain.cuh"
-#include "ops/span_attention/plain.cuh"
+#include "ops/attention_statistics.cuh"
+#include "ops/span_attention/span.cuh"
 
 namespace rmoe::cuda {
 namespace {
@@ -28,9 +28,9 @@ void draw_mask(int32_t* mask, int64_t rows, const SpanSizes& n, double dropout, 
 }
 
 template <class T>
-plain::Span<typename OnDevice<T>::type> span_of(const T* q, const T* k, const T* v, const T* key_pe,
-                                                const int32_t* mask, const SpanSizes& n, double dropout) {
-  plain::Span<typename OnDevice<T>::type> span{};
+Span<typename OnDevice<T>::type> span_of(const T* q, const T* k, const T* v, const T* key_pe,
+                                         const int32_t* mask, const SpanSizes& n, double dropout) {
+  Span<typename OnDevice<T>::type> span{};
   span.q = device_pointer(q), span.k = device_pointer(k), span.v = device_pointer(v);
   span.key_pe = device_pointer(key_pe);
   span.mask = reinterpret_cast<const uint32_t*>(mask);
@@ -56,12 +56,12 @@ template <class T>
 void span_attention_bwd(T* dq, T* dk, T* dv, acc_t<T>* dkey_pe, const T* dy, const T* q, const T* k,
                         const T* v, const T* key_pe, const T* o, const acc_t<T>* lse, const int32_t* mask,
                         const SpanSizes& n, double dropout, double beta) {
-  const Scratch<float> delta(n.B * n.H * n.T);
-  plain::row_products(delta.data(), device_pointer(dy), device_pointer(o), n.B, n.T, n.H, n.D);
+  const Scratch<float2> statistics(n.B * n.H * n.T);
+  row_statistics(statistics.data(), lse, device_pointer(dy), device_pointer(o), n.B, n.T, n.H, n.D, 1.0f);
   auto span = span_of(q, k, v, key_pe, mask, n, dropout);
   span.dq = device_pointer(dq), span.dk = device_pointer(dk), span.dv = device_pointer(dv),
   span.dkey_pe = dkey_pe;
-  span.dy = device_pointer(dy), span.lse = const_cast<float*>(lse), span.delta = delta.data();
+  span.dy = device_pointer(dy), span.statistics = statistics.data();
   plain::span_bwd(span, float(beta));
 }
 

@@ -6,7 +6,7 @@
 // its square.
 #include "engine/cuda/for_each.cuh"
 #include "ops/attention_plain.cuh"
-#include "ops/span_attention/plain.cuh"
+#include "ops/span_attention/span.cuh"
 
 namespace rmoe::cuda::plain {
 namespace {
@@ -106,8 +106,9 @@ template <class T>
 DEVICE Pair backward_of(const Span<T>& p, int64_t head, int t, int slot, float score, float dp) {
   if (unsigned(t) >= unsigned(p.n.T) || unsigned(slot) >= unsigned(p.n.L)) return {0.0f, 0.0f};
   const int64_t row = head * p.n.T + t;
-  const float probability = expf(score - p.lse[row]), factor = kept(p, row, slot);
-  return {factor * probability, probability * (factor * dp - p.delta[row])};
+  const float2 statistics = p.statistics[row];
+  const float probability = expf(score - statistics.x), factor = kept(p, row, slot);
+  return {factor * probability, probability * (factor * dp - statistics.y)};
 }
 
 template <class T>
