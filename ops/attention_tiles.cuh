@@ -213,12 +213,12 @@ DEVICE void multiply(float (&c)[M][N][4], const float (&p)[M][K8][4], TileB b, i
 }
 
 /// Opts in to that much shared memory and launches one block for each of `blocks` pieces of work; none for 0.
-template <class Params>
-void launch(void (*kernel)(Params), int64_t blocks, int shared_bytes, const Params& params) {
+template <class... Params>
+void launch(void (*kernel)(Params...), int64_t blocks, int shared_bytes, const Params&... params) {
   if (blocks == 0) return;
   CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
-  LAUNCH(kernel, unsigned(blocks), kThreadsPerBlock, shared_bytes, stream(), params);
+  LAUNCH(kernel, unsigned(blocks), kThreadsPerBlock, shared_bytes, stream(), params...);
 }
 
 constexpr int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }

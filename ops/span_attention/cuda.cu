@@ -1,6 +1,7 @@
 #include "engine/cuda/for_each.cuh"
 #include "engine/cuda/philox.cuh"
 #include "ops/attention_statistics.cuh"
+#include "ops/attention_tiles.cuh"
 #include "ops/span_attention/span.cuh"
 
 namespace rmoe::cuda {
@@ -40,6 +41,12 @@ Span<typename OnDevice<T>::type> span_of(const T* q, const T* k, const T* v, con
   return span;
 }
 
+/// bf16 heads go to the tensor cores; fp32, and heads wider than those take, do not.
+template <class T>
+bool on_tensor_cores(const SpanSizes& n) {
+  return sizeof(T) == 2 && n.D <= flash::kWidest;
+}
+
 }  // namespace
 
 template <class T>
@@ -49,6 +56,8 @@ void span_attention_fwd(T* o, acc_t<T>* lse, int32_t* mask, const T* q, const T*
   if (mask) draw_mask(mask, n.B * n.H * n.T, n, dropout, seed, stream, offset);
   auto span = span_of(q, k, v, key_pe, mask, n, dropout);
   span.o = device_pointer(o), span.lse = lse;
+  if constexpr (sizeof(T) == 2)
+    if (on_tensor_cores<T>(n)) return flash::span_fwd(span);
   plain::span_fwd(span);
 }
 
@@ -57,11 +66,14 @@ void span_attention_bwd(T* dq, T* dk, T* dv, acc_t<T>* dkey_pe, const T* dy, con
                         const T* v, const T* key_pe, const T* o, const acc_t<T>* lse, const int32_t* mask,
                         const SpanSizes& n, double dropout, double beta) {
   const Scratch<float2> statistics(n.B * n.H * n.T);
-  row_statistics(statistics.data(), lse, device_pointer(dy), device_pointer(o), n.B, n.T, n.H, n.D, 1.0f);
+  const float unit = on_tensor_cores<T>(n) ? tiles::kLog2e : 1.0f;
+  row_statistics(statistics.data(), lse, device_pointer(dy), device_pointer(o), n.B, n.T, n.H, n.D, unit);
   auto span = span_of(q, k, v, key_pe, mask, n, dropout);
   span.dq = device_pointer(dq), span.dk = device_pointer(dk), span.dv = device_pointer(dv),
   span.dkey_pe = dkey_pe;
   span.dy = device_pointer(dy), span.statistics = statistics.data();
+  if constexpr (sizeof(T) == 2)
+    if (on_tensor_cores<T>(n)) return flash::span_bwd(span, float(beta));
   plain::span_bwd(span, float(beta));
 }
 

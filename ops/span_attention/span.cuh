@@ -28,4 +28,13 @@ template <class T>
 void span_bwd(const Span<T>& span, float beta);
 
 }  // namespace plain
+
+namespace flash {
+
+constexpr int64_t kWidest = 48;  // 64 would spill
+
+void span_fwd(const Span<__nv_bfloat16>& span);
+void span_bwd(const Span<__nv_bfloat16>& span, float beta);
+
+}  // namespace flash
 }  // namespace rmoe::cuda

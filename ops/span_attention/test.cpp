@@ -90,6 +90,15 @@ TEST_CASE("span_attention with dropout") {
   check_op(sized("rows longer than a run of random numbers", {1, 3, 150, 1, 3}, 0.1));
 }
 
+TEST_CASE("span_attention over several tiles of tensor cores") {
+  check_op(sized("D = 44, 130 queries", {1, 130, 70, 1, 44}, 0.1));
+  check_op(sized("D = 33, single elements", {1, 67, 100, 1, 33}, 0.2));
+  check_op(sized("D = 48, as wide as the tiles", {1, 70, 40, 1, 48}));
+  check_op(sized("D = 46, pairs", {2, 65, 130, 1, 46}, 0.1));
+  check_op(sized("D = 24, two blocks apart", {1, 150, 3, 2, 24}, 0.5));
+  check_op(sized("D = 72, without tensor cores", {1, 20, 33, 1, 72}, 0.1));
+}
+
 TEST_CASE("span_attention in several blocks of queries, several backward passes over the slots") {
   for (const Sizes& n : {Sizes{1, 20, 1100, 1, 3}, Sizes{1, 150, 21, 2, 3}, Sizes{16, 70, 9, 1, 2}}) {
     const OpCase c = sized("", n, 0.1);
