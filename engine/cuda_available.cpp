@@ -2,19 +2,16 @@
 #include "engine/dispatch.hpp"
 
 namespace rmoe::cuda {
-namespace {
 
-bool is_linked() { return detail::is_linked(reinterpret_cast<void (*)()>(&device_count)); }
-
-}  // namespace
+bool linked() { return detail::is_linked(reinterpret_cast<void (*)()>(&device_count)); }
 
 bool available() {
-  static const bool yes = is_linked() && device_count() > 0;
+  static const bool yes = linked() && device_count() > 0;
   return yes;
 }
 
 const char* why_unavailable() {
-  return is_linked() ? "no CUDA device is visible" : "this build has no CUDA backend";
+  return linked() ? "no CUDA device is visible" : "this build has no CUDA backend";
 }
 
 }  // namespace rmoe::cuda

@@ -10,18 +10,19 @@
 
 namespace rmoe {
 
-Model::Net Model::make_net(uint64_t seed, DType dtype, Device device) {
-  const Scope scope(parameters_, seed, dtype, device);
+Model::Net Model::make_net(uint64_t seed, DType dtype) {
+  const Scope scope(parameters_, seed, dtype, device_);
   if (config_.kind == "lm") return Net(std::in_place_type<Lm>, scope, config_, router_);
   RMOE_CHECK(config_.kind == "llama", "model: kind \"", config_.kind, "\", wanted \"lm\" or \"llama\"");
   return Net(std::in_place_type<Llama>, scope, config_, router_);
 }
 
 Model::Model(const ModelConfig& config, const RouterConfig& router, uint64_t seed, DType dtype, Device device)
-    : config_(config), router_(router), net_(make_net(seed, dtype, device)) {}
+    : config_(config), router_(router), device_(device), net_(make_net(seed, dtype)) {}
 
 ModelOutput Model::operator()(const Tensor& tokens, const Memory& memory, const Context& context) const {
-  return std::visit([&](const auto& net) { return net(tokens, memory, context); }, net_);
+  const Tensor here = to(tokens, device_);
+  return std::visit([&](const auto& net) { return net(here, memory, context); }, net_);
 }
 
 Memory Model::initial_memory(int64_t B) const {
@@ -42,7 +43,8 @@ std::vector<LayerStats> with_experts(const std::vector<LayerStats>& layers) {
 Var token_loss(const ModelOutput& output, const Tensor& targets) {
   const int64_t N = targets.numel(), C = output.hidden.dim(-1);
   const auto& [weight, bias] = output.head;
-  return linear_cross_entropy(reshape(output.hidden, {N, C}), weight, bias, targets.reshape({N}));
+  const Tensor here = to(targets, output.hidden.value().device());
+  return linear_cross_entropy(reshape(output.hidden, {N, C}), weight, bias, here.reshape({N}));
 }
 
 namespace {

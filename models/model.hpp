@@ -10,12 +10,14 @@ namespace rmoe {
 
 class Model {
  public:
-  /// `config.vocab` must be known by now. On Device::meta nothing is stored: for counting.
+  /// `config.vocab` must be known by now. With bf16, routers and losses are fp32 all the same. On
+  /// Device::meta nothing is stored: for counting.
   Model(const ModelConfig& config, const RouterConfig& router, uint64_t seed, DType dtype = DType::f32,
         Device device = Device::cpu);
   Model(const Model&) = delete;  // modules would go on sharing the original's parameters
   Model& operator=(const Model&) = delete;
 
+  /// `tokens` may be on the CPU wherever the model is.
   ModelOutput operator()(const Tensor& tokens, const Memory& memory, const Context& context) const;
   Memory initial_memory(int64_t B) const;
   /// Per layer with experts, the matrix [E,*] whose rows its router's head compares features with.
@@ -24,13 +26,15 @@ class Model {
   const Parameters& parameters() const { return parameters_; }
   const ModelConfig& config() const { return config_; }
   const RouterConfig& router() const { return router_; }
+  Device device() const { return device_; }
 
  private:
   using Net = std::variant<Lm, Llama>;
-  Net make_net(uint64_t seed, DType dtype, Device device);
+  Net make_net(uint64_t seed, DType dtype);
 
   ModelConfig config_;
   RouterConfig router_;
+  Device device_;
   Parameters parameters_;
   Net net_;
 };

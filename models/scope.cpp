@@ -22,12 +22,15 @@ Scope Scope::frozen() const {
   return child;
 }
 
-Var Scope::parameter(const std::string& name, Shape shape, Init init) const {
-  const std::string key = join(name);
-  const bool taken =
-      std::any_of(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.name == key; });
-  RMOE_CHECK(!taken, "model: two parameters are called ", key);
-  const Tensor value = empty(shape, dtype_, device_);
+Scope Scope::exact() const {
+  Scope child = *this;
+  child.dtype_ = acc_type(dtype_);
+  return child;
+}
+
+/// Drawn on the CPU, in fp32 at least: the same on every device, and rounded once.
+Tensor Scope::initial_value(const std::string& key, Shape shape, Init init) const {
+  const Tensor value = empty(shape, acc_type(dtype_), device_ == Device::meta ? Device::meta : Device::cpu);
   switch (init.kind) {
     case Init::Kind::constant:
       fill(value, init.value);
@@ -42,9 +45,23 @@ Var Scope::parameter(const std::string& name, Shape shape, Init init) const {
       fill_orthogonal(value, init.value, seed_, hash(key));
       break;
   }
+  return to(value, device_);
+}
+
+Var Scope::parameter(const std::string& name, Shape shape, Init init) const {
+  const std::string key = join(name);
+  const bool taken =
+      std::any_of(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.name == key; });
+  RMOE_CHECK(!taken, "model: two parameters are called ", key);
+  const Tensor master = initial_value(key, shape, init), value = to(master, dtype_);
   const bool matrix = shape.rank() >= 2 && init.kind != Init::Kind::constant;  // biases start constant
-  parameters_.push_back({key, trainable_ ? Var::leaf(value) : Var(value), matrix});
+  parameters_.push_back({key, trainable_ ? Var::leaf(value) : Var(value), matrix, master});
   return parameters_.back().var;
+}
+
+void round_from_masters(const Parameters& parameters) {
+  for (const Parameter& p : parameters)
+    if (p.var.value().dtype() != p.master.dtype()) copy(p.var.value(), p.master);
 }
 
 uint64_t Scope::path_hash() const { return hash(path_); }

@@ -27,8 +27,14 @@ struct Parameter {
   std::string name;
   Var var;
   bool matrix = false;  // of two dimensions and more, but for biases stacked over experts
+  /// What is trained and saved: the value of `var` itself, unless that is bf16. Then it is the fp32 value
+  /// which `var` is rounded from.
+  Tensor master = {};
 };
 using Parameters = std::vector<Parameter>;  // in the order of construction
+
+/// Rounds what is rounded from a master, once that was written to.
+void round_from_masters(const Parameters& parameters);
 
 class Scope {
  public:
@@ -39,11 +45,14 @@ class Scope {
   Scope operator/(int64_t index) const { return *this / std::to_string(index); }
   /// The same place, whose parameters are never trained: they are counted and saved, but take no gradient.
   Scope frozen() const;
+  /// The same place, whose parameters are fp32 in a bf16 model too: routers.
+  Scope exact() const;
   Var parameter(const std::string& name, Shape shape, Init init) const;
   /// Identifies the module in random streams.
   uint64_t path_hash() const;
 
  private:
+  Tensor initial_value(const std::string& key, Shape shape, Init init) const;
   std::string join(const std::string& name) const { return path_.empty() ? name : path_ + "." + name; }
 
   Parameters& parameters_;

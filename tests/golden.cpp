@@ -61,7 +61,7 @@ struct GoldenCase {
   GoldenCase(const std::string& name, DType dtype, const Config& config)
       : model(config.model, config.router, 1, dtype),
         tokens(find(read(name, ".tokens.safetensors"), "tokens")) {
-    assign(name, named_values(model.parameters()), read(name, ".weights.safetensors"));
+    assign(name, model.parameters(), read(name, ".weights.safetensors"));
   }
 };
 

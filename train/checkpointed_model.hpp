@@ -21,6 +21,6 @@ struct CheckpointedModel {
 };
 
 /// `path` is a run folder (its best checkpoint, or else its newest) or one checkpoint.
-CheckpointedModel open_checkpoint(const std::filesystem::path& path);
+CheckpointedModel open_checkpoint(const std::filesystem::path& path, Device device = Device::cpu);
 
 }  // namespace rmoe

@@ -69,7 +69,7 @@ void print_table(const std::vector<Analysis>& analyses) {
 }
 
 int run_analyze(const Options& o) {
-  o.machine.apply();
+  o.machine.apply("analyze");
   watch_stop_signals();
   const std::filesystem::path out = o.out;
   if (out.has_parent_path()) files::make_folder(out.parent_path());

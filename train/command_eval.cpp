@@ -65,9 +65,9 @@ int run_tasks(const Options& o) {
 }
 
 int run_eval(const Options& o) {
-  o.machine.apply();
+  const Device device = o.machine.apply(o.tasks.empty() ? nullptr : "eval --tasks");
   if (!o.tasks.empty()) return run_tasks(o);
-  CheckpointedModel opened = open_checkpoint(o.path);
+  CheckpointedModel opened = open_checkpoint(o.path, device);
   if (!o.data.empty()) opened.config.data.path = o.data;
   const Corpus corpus = load_corpus(opened.config.data);
   const bool imported = opened.data_fingerprint.empty();  // trained by another program, on we know not what

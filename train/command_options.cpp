@@ -1,9 +1,32 @@
 #include "train/command_options.hpp"
 
+#include "engine/cuda/backend.hpp"
 #include "engine/error.hpp"
 #include "engine/parallel.hpp"
 
+#include <fstream>
+#include <unistd.h>
+
 namespace rmoe {
+namespace {
+
+/// Runs rmoe-cuda with the same arguments in this process's place, if it lies beside this program. The
+/// vendor's libraries take long to load and may be missing: a program that needs no GPU is better off without
+/// them.
+void become_program_with_cuda() {
+  const std::filesystem::path program =
+      std::filesystem::read_symlink("/proc/self/exe").replace_filename("rmoe-cuda");
+  if (!std::filesystem::exists(program)) return;
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::vector<std::string> arguments;
+  for (std::string argument; std::getline(file, argument, '\0');) arguments.push_back(argument);
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  execv(program.c_str(), pointers.data());
+}
+
+}  // namespace
 
 void ConfigOptions::add_to(CLI::App& command, const char* what) {
   command.add_option(what, path, "TOML config, e.g. train/configs/demo.toml")->required();
@@ -24,9 +47,15 @@ void MachineOptions::add_to(CLI::App& command) {
   command.add_option("--device", device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
 }
 
-void MachineOptions::apply() const {
-  if (device == "cuda") throw UsageError("--device cuda: this build has no CUDA backend; use --device cpu");
+Device MachineOptions::apply(const char* cpu_only_command) const {
   if (threads > 0) set_thread_count(threads);
+  if (device == "cpu") return Device::cpu;
+  if (cpu_only_command)
+    throw UsageError(concat("--device cuda: ", cpu_only_command, " runs on the CPU only"));
+  if (!cuda::linked()) become_program_with_cuda();
+  if (!cuda::available())
+    throw UsageError(concat("--device cuda: ", cuda::why_unavailable(), "; use --device cpu"));
+  return Device::cuda;
 }
 
 }  // namespace rmoe

@@ -1,6 +1,7 @@
 // Options that several subcommands share.
 #pragma once
 
+#include "engine/device.hpp"
 #include "train/config.hpp"
 
 #include <CLI/CLI.hpp>
@@ -24,7 +25,10 @@ struct MachineOptions {
   std::string device = "cpu";
 
   void add_to(CLI::App& command);
-  void apply() const;
+  /// Returns the device to compute on. Where a GPU is asked of a program without the CUDA backend, the one
+  /// beside it that has it, rmoe-cuda, takes over. For a command that runs on the CPU alone, `command` names
+  /// it and a GPU is refused.
+  Device apply(const char* cpu_only_command = nullptr) const;
 };
 
 }  // namespace rmoe

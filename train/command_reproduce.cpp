@@ -26,7 +26,7 @@ int run_reproduce(const Options& o) {
     fmt::print("{}", table_and_scale_list());
     return 0;
   }
-  o.machine.apply();
+  o.machine.apply("reproduce");
   watch_stop_signals();
   if (reproduce::reproduce(o.request, o.dry_run) == reproduce::Ending::done) return 0;
   fmt::print("stopped, all is saved; the same command goes on\n");

@@ -19,7 +19,7 @@ struct Options {
 };
 
 int run_sample(const Options& o) {
-  o.machine.apply();
+  o.machine.apply("sample");
   const CheckpointedModel opened = open_checkpoint(o.path);
   const std::string text = o.alpaca ? Instruction{o.prompt, "", ""}.prompt() : o.prompt;
   const std::vector<int32_t> prompt = opened.tokenizer->encode(text);

@@ -63,7 +63,7 @@ void say_hello(const Options& o, const CheckpointedModel& opened, int port) {
 }
 
 int run_serve(Options& o) {
-  o.machine.apply();
+  o.machine.apply("serve");
   const CheckpointedModel opened = open_checkpoint(o.path);
   serve::EngineLimits& limits = o.serve.engine;
   limits.cache_tokens =

@@ -91,7 +91,7 @@ TokenizerPtr tokenizer_of(const Origin& origin, const Config& config) {
 }
 
 int run_sft(Options o) {
-  o.machine.apply();
+  o.run.device = o.machine.apply();
   if (o.run.run.empty()) o.run.run = fs::path("runs") / fs::path(o.config.path).stem();
   if (!o.run.resume && has_checkpoint(o.run.run))
     fail("sft: ", o.run.run.string(),

@@ -61,7 +61,7 @@ void describe(const Tokenizer& tokenizer) {
 }
 
 int run_train(const Options& o) {
-  o.machine.apply();
+  o.machine.apply("tokenizer");
   if (o.kind == "sentencepiece" && !can_train_sentencepiece())
     learn(o, {}, {});  // says what is missing before anything is read
   watch_stop_signals();

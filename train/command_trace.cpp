@@ -16,12 +16,13 @@ struct Options {
   MachineOptions machine;
 };
 
-std::unique_ptr<Model> open_model(const Options& o) {
-  if (std::filesystem::is_directory(o.config.path)) return std::move(open_checkpoint(o.config.path).model);
+std::unique_ptr<Model> open_model(const Options& o, Device device) {
+  if (std::filesystem::is_directory(o.config.path))
+    return std::move(open_checkpoint(o.config.path, device).model);
   const Config config = o.config.load();
   RMOE_CHECK(config.model.vocab > 0,
              "trace: the config leaves the vocabulary to the data; add --set model.vocab=V");
-  return std::make_unique<Model>(config.model, config.router, config.train.seed);
+  return std::make_unique<Model>(config.model, config.router, config.train.seed, DType::f32, device);
 }
 
 Tensor read_tokens(const std::string& path) {
@@ -31,10 +32,9 @@ Tensor read_tokens(const std::string& path) {
 }
 
 int run_trace(const Options& o) {
-  o.machine.apply();
-  const std::unique_ptr<Model> model = open_model(o);
-  if (!o.weights.empty())
-    assign(o.weights, named_values(model->parameters()), read_safetensors(o.weights).tensors);
+  const Device device = o.machine.apply();
+  const std::unique_ptr<Model> model = open_model(o, device);
+  if (!o.weights.empty()) assign(o.weights, model->parameters(), read_safetensors(o.weights).tensors);
   const Tensor tokens = read_tokens(o.tokens);
   const std::vector<NamedTensor> dump = trace(*model, tokens, model->initial_memory(tokens.dim(0)));
   write_safetensors(o.out, dump);

@@ -23,7 +23,7 @@ fs::path default_run(const Options& o, const Config& config) {
 }
 
 int run_train(Options o) {
-  o.machine.apply();
+  o.run.device = o.machine.apply();
   if (o.steps >= 0) o.config.overrides.push_back(concat("train.steps=", o.steps));
   Config config = o.config.load();
   if (o.run.run.empty()) o.run.run = default_run(o, config);

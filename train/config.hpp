@@ -17,6 +17,7 @@ struct TrainConfig {
   int64_t batch = 48;
   int64_t block = 512;
   int64_t micro_batches = 2;
+  std::string precision = "fp32";
   int64_t seed = 1;
   int64_t eval_every = 1000;
   int64_t eval_blocks = 100;
@@ -31,6 +32,10 @@ struct TrainConfig {
     field("steps", steps, "optimizer steps in all");
     field("batch", batch, "streams B read in parallel");
     field("block", block, "tokens T per stream and step");
+    field("precision", precision,
+          "fp32, or bf16 on a GPU: what weights and activations are stored in; weights are trained, and "
+          "routers, "
+          "norms and losses computed, in fp32 all the same");
     field("micro_batches", micro_batches,
           "parts a batch is computed in, one after the other; B must be a multiple");
     field("seed", seed, "of the initial weights, dropout and data order");

@@ -87,6 +87,7 @@ void check_names(Checker& check) {
   check.one_of("router.balance_over", {"batch", "micro_batch"});
   check.one_of("router.balance_layers", {"each", "joint"});
   check.one_of("router.freeze", {"", "router", "recurrent", "router,recurrent"});
+  check.one_of("train.precision", {"fp32", "bf16"});
   check.one_of("data.newline", {"eos", "byte", "drop"});
   check.one_of("optimizer.name", {"adam", "adamw"});
   check.one_of("optimizer.decay", {"matrices", "all"});

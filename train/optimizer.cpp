@@ -8,10 +8,8 @@ namespace rmoe {
 Optimizer::Optimizer(const OptimizerConfig& config, const Parameters& parameters) : config_(config) {
   for (const Parameter& p : parameters) {
     if (!p.var.requires_grad()) continue;
-    const Tensor& value = p.var.value();
-    const DType acc = acc_type(value.dtype());
-    slots_.push_back({p.name, p.var, zeros(value.shape(), acc, value.device()),
-                      zeros(value.shape(), acc, value.device()),
+    const auto zeros_like = [](const Tensor& x) { return zeros(x.shape(), x.dtype(), x.device()); };
+    slots_.push_back({p.name, p.var, p.master, zeros_like(p.master), zeros_like(p.master),
                       p.matrix || config.decay == "all" ? config.weight_decay : 0});
     slots_.back().var.reserve_grad();
   }
@@ -35,7 +33,9 @@ void Optimizer::step(int64_t step, double lr, double grad_scale) {
                       .decoupled = config_.name == "adamw"};
   for (Slot& slot : slots_) {
     options.weight_decay = slot.weight_decay;
-    adam_step(slot.var.value(), slot.var.grad(), slot.m, slot.v, options, step, grad_scale);
+    adam_step(slot.master, slot.var.grad(), slot.m, slot.v, options, step, grad_scale);
+    const Tensor& value = slot.var.value();
+    if (value.dtype() != slot.master.dtype()) copy(value, slot.master);
     slot.var.zero_grad();
   }
 }

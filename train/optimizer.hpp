@@ -26,7 +26,7 @@ class Optimizer {
   struct Slot {
     std::string name;
     Var var;
-    Tensor m, v;
+    Tensor master, m, v;
     double weight_decay;
   };
   OptimizerConfig config_;

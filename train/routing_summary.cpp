@@ -1,35 +1,48 @@
 #include "train/routing_summary.hpp"
 
+#include "engine/readback.hpp"
+#include "ops/entropy/entropy.hpp"
+#include "ops/load_balance/load_balance.hpp"
+
 #include <algorithm>
-#include <cmath>
-#include <numeric>
+#include <map>
 
 namespace rmoe {
 
 void RoutingSummary::add(const ModelOutput& output) {
-  counts_.resize(output.layers.size());
   for (size_t layer = 0; layer < output.layers.size(); ++layer) {
     const RoutingStats& stats = output.layers[layer].routing;
-    if (!stats.experts || stats.experts.device() != Device::cpu) continue;
-    counts_[layer].resize(experts_);
-    for (int32_t e : stats.experts.span<int32_t>()) ++counts_[layer][e];
-    const Tensor probs = to(stats.probs.value(), DType::f32);  // [N,E]
-    for (float p : probs.span<float>())
-      if (p > 0) entropy_sum_ -= double(p) * std::log(double(p));
-    rows_ += probs.dim(0);
-    dropped_ += stats.dropped;
-    assignments_ += stats.experts.numel();
+    if (!stats.experts) continue;
+    const Tensor probs = stats.probs.value();  // [N,E]
+    entries_.push_back({layer, expert_share(stats.experts, probs.dim(1)), entropy(probs), probs.dim(0),
+                        stats.experts.numel(), stats.dropped});
   }
 }
 
-double RoutingSummary::load() const {
-  double worst = 0;
-  for (const auto& counts : counts_) {
-    const int64_t total = std::accumulate(counts.begin(), counts.end(), int64_t{0});
-    if (total > 0)
-      worst = std::max(worst, double(*std::max_element(counts.begin(), counts.end())) * experts_ / total);
+RoutingSummary::Numbers RoutingSummary::read() const {
+  std::vector<Tensor> all;
+  for (const Entry& e : entries_) all.insert(all.end(), {e.entropy, e.share});
+  const std::vector<double> values = read_all(all);
+  if (values.empty()) return {};
+
+  double entropy_sum = 0;
+  int64_t rows = 0, assignments = 0, dropped = 0;
+  std::map<size_t, std::vector<double>> counts;  // assignments of each expert, by layer
+  auto next = values.begin();
+  for (const Entry& e : entries_) {
+    entropy_sum += *next++;
+    rows += e.rows;
+    assignments += e.assignments;
+    dropped += e.dropped;
+    std::vector<double>& count = counts[e.layer];
+    count.resize(e.share.numel());
+    for (double& c : count) c += *next++ * double(e.assignments);
   }
-  return worst;
+  Numbers numbers{.entropy = entropy_sum / double(rows), .drop_ratio = double(dropped) / double(assignments)};
+  const double mean = double(assignments) / double(entries_[0].share.numel()) / double(counts.size());
+  for (const auto& [layer, count] : counts)
+    numbers.load = std::max(numbers.load, *std::ranges::max_element(count) / mean);
+  return numbers;
 }
 
 }  // namespace rmoe

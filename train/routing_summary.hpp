@@ -1,4 +1,5 @@
-// How evenly a step used its experts, for the step line and the metrics.
+// How evenly a step used its experts, for the step line and the metrics. What a forward pass did is noted on
+// its device; the host reads it once, at the end of the step.
 #pragma once
 
 #include "models/output.hpp"
@@ -7,22 +8,24 @@ namespace rmoe {
 
 class RoutingSummary {
  public:
-  explicit RoutingSummary(int64_t experts) : experts_(experts) {}
-
   void add(const ModelOutput& output);
-  /// Tokens of the busiest expert over the mean, in the worst layer; 0 without routers.
-  double load() const;
-  /// Entropy of the gate's softmax in nats, mean over tokens and layers; 0 without routers.
-  double entropy() const { return rows_ ? entropy_sum_ / double(rows_) : 0; }
-  /// Assignments that experts without room dropped, over all assignments.
-  double drop_ratio() const { return assignments_ ? double(dropped_) / double(assignments_) : 0; }
+
+  struct Numbers {
+    double load = 0;        // assignments of the busiest expert over the mean, in the worst layer
+    double entropy = 0;     // of the gate's softmax in nats, mean over tokens and layers
+    double drop_ratio = 0;  // assignments that experts without room dropped, over all assignments
+  };
+  /// Waits for the device. All are 0 without routers.
+  Numbers read() const;
 
  private:
-  int64_t experts_;
-  std::vector<std::vector<int64_t>> counts_;  // assignments, [layer][expert]
-  double entropy_sum_ = 0;
-  int64_t rows_ = 0;
-  int64_t dropped_ = 0, assignments_ = 0;
+  /// One layer in one forward pass.
+  struct Entry {
+    size_t layer;
+    Tensor share, entropy;  // [E], []
+    int64_t rows, assignments, dropped;
+  };
+  std::vector<Entry> entries_;
 };
 
 }  // namespace rmoe

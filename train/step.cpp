@@ -1,6 +1,7 @@
 #include "train/step.hpp"
 
 #include "engine/flops.hpp"
+#include "engine/readback.hpp"
 #include "ops/cross_entropy/cross_entropy.hpp"
 #include "ops/elementwise/elementwise.hpp"
 #include "ops/grad_norm/grad_norm.hpp"
@@ -107,6 +108,40 @@ Tensors shares_of_batch(const Model& model, const std::vector<Part>& parts) {
   return shares;
 }
 
+/// The losses of all parts, noted on the device while it works and read once.
+class LossSums {
+ public:
+  /// What a part's losses weigh in those of the batch: the part's share of counted targets, and of tokens.
+  void add(const Losses& l, double share_of_loss, double share_of_part) {
+    note(l.loss, share_of_loss);
+    note(l.balance, share_of_part);
+    note(l.z, share_of_part);
+    note(l.total, 1);
+  }
+  /// Waits for the device. Returns the first part whose losses are not finite, or -1.
+  int64_t read(StepResult& result) const {
+    const std::vector<double> values = read_all(values_);
+    int64_t bad = -1;
+    for (size_t i = 0; i < values.size(); i += kKinds) {
+      result.loss += values[i] * weights_[i];
+      result.balance += values[i + 1] * weights_[i + 1];
+      result.z_loss += values[i + 2] * weights_[i + 2];
+      if (bad < 0 && !std::isfinite(values[i + 3])) bad = int64_t(i / kKinds);
+    }
+    return bad;
+  }
+
+ private:
+  static constexpr size_t kKinds = 4;
+  void note(const Var& loss, double weight) {
+    values_.push_back(loss ? loss.value() : zeros({}, values_[0].dtype(), values_[0].device()));
+    weights_.push_back(weight);
+  }
+
+  Tensors values_;
+  std::vector<double> weights_;
+};
+
 /// Forward and backward of the whole batch, part by part; returns the memory for the next one.
 Memory run_batch(const TrainState& state, const Config& config, const Batch& batch, StepResult& result,
                  std::optional<StepAnalysis>& analysis) {
@@ -115,38 +150,47 @@ Memory run_batch(const TrainState& state, const Config& config, const Batch& bat
   const double flops_before = flops_counted();  // counting is not the model's work
   result.tokens = tokens_in(parts);
   const double counted = double(std::max<int64_t>(count_targets(batch.targets), 1));
-  RoutingSummary summary(config.model.experts);
+  RoutingSummary summary;
+  LossSums sums;
   NextMemory next(state.memory, config.train.batch / config.train.micro_batches);
   for (const Part& part : parts) {
     Losses l;
     {
       const ModelOutput output = part.forward(state.model);  // what backward does not need of it is freed
       l = losses(output, part.targets, config.router, shares);
-      if (!std::isfinite(l.total.value().item()))
-        explain_bad_forward(state.model, part.inputs, part.targets, part.memory, part.context);
       summary.add(output);
       if (analysis) analysis->add(output.layers);
       next.put(part.context.first_stream, output.memory);
     }
     const double share_of_loss = double(count_targets(part.targets)) / counted,
                  share_of_part = double(part.inputs.numel()) / double(result.tokens);
-    result.loss += l.loss.value().item() * share_of_loss;
-    if (l.balance) result.balance += l.balance.value().item() * share_of_part;
-    if (l.z) result.z_loss += l.z.value().item() * share_of_part;
+    sums.add(l, share_of_loss, share_of_part);
     const Var loss = scale(l.loss, share_of_loss);
     backward(l.router ? add(loss, scale(l.router, share_of_part)) : loss);
   }
-  result.load = summary.load();
-  result.entropy = summary.entropy();
-  result.drop_ratio = summary.drop_ratio();
+  if (const int64_t bad = sums.read(result); bad >= 0) {
+    const Part& part = parts[size_t(bad)];
+    explain_bad_forward(state.model, part.inputs, part.targets, part.memory, part.context);
+  }
+  const auto [load, entropy, drop_ratio] = summary.read();
+  result.load = load;
+  result.entropy = entropy;
+  result.drop_ratio = drop_ratio;
   result.flops = flops_counted() - flops_before;
   return next.take();
 }
 
+DType storage_type(const TrainConfig& train, Device device) {
+  if (train.precision == "fp32") return DType::f32;
+  RMOE_CHECK(device != Device::cpu, "train: train.precision = \"", train.precision,
+             "\" wants a GPU; add --device cuda, or train.precision=fp32");
+  return DType::bf16;
+}
+
 }  // namespace
 
-TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches)
-    : model(config.model, config.router, config.train.seed),
+TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device)
+    : model(config.model, config.router, config.train.seed, storage_type(config.train, device), device),
       optimizer(config.optimizer, model.parameters()),
       stream(std::move(batches)),
       memory(model.initial_memory(config.train.batch)) {}

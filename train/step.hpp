@@ -29,7 +29,7 @@ struct TrainState {
   Memory memory;     // [B,L,C] per layer
   int64_t step = 0;  // finished optimizer steps
 
-  TrainState(const Config& config, std::unique_ptr<Stream> batches);
+  TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device = Device::cpu);
   TrainState(const Config& config, const Corpus& corpus);
 };
 

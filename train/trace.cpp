@@ -31,7 +31,8 @@ std::vector<NamedTensor> trace(Model& model, const Tensor& tokens, const Memory&
 
   std::vector<NamedTensor> dump;
   dump.push_back({"loss", l.loss.value()});
-  dump.push_back({"aux_loss", l.balance ? l.balance.value() : zeros({}, l.loss.value().dtype())});
+  dump.push_back(
+      {"aux_loss", l.balance ? l.balance.value() : zeros({}, l.loss.value().dtype(), model.device())});
   if (l.z) dump.push_back({"z_loss", l.z.value()});
   dump.push_back({"logits", output.logits().value()});
   for (size_t i = 0; i < output.layers.size(); ++i) {

@@ -68,14 +68,13 @@ Run::Run(const Config& config, TrainingData data, const RunOptions& options)
     : config_(config),
       data_(std::move(data)),
       options_(options),
-      state_(config, std::move(data_.batches)),
+      state_(config, std::move(data_.batches), options.device),
       resumed_(options.resume && restore()),
       metrics_(options.run / "metrics.jsonl", resumed_ ? std::optional(state_.step) : std::nullopt),
       events_(options.run, resumed_ ? std::optional(state_.step) : std::nullopt),
       progress_(config.train.log_every) {
   if (!resumed_ && !options.init.empty())
-    assign(options.init.string(), named_values(state_.model.parameters()),
-           read_safetensors(options.init).tensors);
+    assign(options.init.string(), state_.model.parameters(), read_safetensors(options.init).tensors);
   files::replace(options.run / "config.toml", to_toml(config));
 }
 
@@ -86,7 +85,7 @@ bool Run::restore() {
       load_latest(options_.run, [](const std::string& text) { fmt::print(stderr, "rmoe: {}\n", text); });
   RMOE_CHECK(s.state.at("data") == data_.fingerprint, "resume: ", data_.name, " is not the data ",
              options_.run.string(), " was trained on; give the same data, or another --run");
-  assign(options_.run.string(), named_values(state_.model.parameters()), s.model);
+  assign(options_.run.string(), state_.model.parameters(), s.model);
   state_.optimizer.restore(s.optimizer);
   RMOE_CHECK(s.memory.size() == state_.memory.size(), "resume: ", options_.run.string(), " holds ",
              s.memory.size(), " memories, wanted ", state_.memory.size());
@@ -146,7 +145,7 @@ void Run::log(const StepResult& r, double seconds) {
                   .grad_norm = r.grad_norm,
                   .tokens_per_s = tokens_per_s,
                   .peak_share = peak_share,
-                  .memory_bytes = memory::stats(Device::cpu).reserved,
+                  .memory_bytes = memory::stats(options_.device).reserved,
                   .expert_load = r.load,
                   .router_entropy = r.entropy,
                   .drop_ratio = drop_ratio,

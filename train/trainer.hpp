@@ -14,9 +14,10 @@
 namespace rmoe {
 
 struct RunOptions {
-  std::filesystem::path run;
+  std::filesystem::path run = {};
   bool resume = false;
-  std::filesystem::path init;  // start from these parameters (safetensors)
+  std::filesystem::path init = {};  // start from these parameters (safetensors)
+  Device device = Device::cpu;
 };
 
 /// How a run ended.

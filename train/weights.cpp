@@ -6,7 +6,7 @@ namespace rmoe {
 
 std::vector<NamedTensor> named_values(const Parameters& parameters) {
   std::vector<NamedTensor> values;
-  for (const Parameter& p : parameters) values.push_back({p.name, p.var.value()});
+  for (const Parameter& p : parameters) values.push_back({p.name, p.master});
   return values;
 }
 
@@ -31,6 +31,11 @@ void assign(const std::string& what, const std::vector<NamedTensor>& target,
     if (!wanted.count(s.name)) offend(s.name, " is not in the model");
   RMOE_CHECK(offenders.empty(), what, ": does not fit the model: ", offenders);
   for (const NamedTensor& t : target) copy(t.tensor, found[t.name]);
+}
+
+void assign(const std::string& what, const Parameters& target, const std::vector<NamedTensor>& source) {
+  assign(what, named_values(target), source);
+  round_from_masters(target);
 }
 
 }  // namespace rmoe

@@ -10,7 +10,11 @@
 
 namespace rmoe::cuda {
 
-/// Is there a device that can be used? Always defined.
+// These three are always defined.
+
+/// Is the CUDA backend part of this program?
+bool linked();
+/// Is there a device that can be used?
 bool available();
 /// If not: "this build has no CUDA backend", or "no CUDA device is visible".
 const char* why_unavailable();

@@ -1,5 +1,6 @@
 #include "models/router/router.hpp"
 
+#include "ops/cast/cast.hpp"
 #include "ops/elementwise/elementwise.hpp"
 
 namespace rmoe {
@@ -51,12 +52,13 @@ Router::Router(const Scope& scope, const ModelConfig& model, const RouterConfig&
                const std::optional<RouterCell>& cell)
     : spec_(spec_of(router)), top_k_(model.top_k), cell_(cell) {
   const HeadOptions options = head_options(model, router, spec_);
-  const Scope own = router.freezes("router") ? scope.frozen() : scope;
+  const Scope own = router.freezes("router") ? scope.exact().frozen() : scope.exact();
   proj_ = make_projector(own / "proj", spec_, options, model.hidden, router.state);
   head_ = make_router_head(own / "head", spec_, options);
 }
 
-Routing Router::operator()(const Var& x, const RouterState& state) const {
+Routing Router::operator()(const Var& input, const RouterState& state) const {
+  const Var x = cast(input, acc_type(input.value().dtype()));  // no choice hangs on bf16
   RouterState next;
   if (cell_) next = (*cell_)(proj_ ? (*proj_)(x) : x, state);
   const Var own = (*head_)(cell_ ? next.h : x);  // [N,E]
@@ -75,7 +77,7 @@ std::optional<RouterCell> make_router_cell(const Scope& scope, const ModelConfig
                                            const RouterConfig& router) {
   const auto spec = router_spec(router.name);
   if (!spec || !spec->cell) return std::nullopt;
-  const Scope own = router.freezes("recurrent") ? scope.frozen() : scope;
+  const Scope own = router.freezes("recurrent") ? scope.exact().frozen() : scope.exact();
   return RouterCell(own, *spec->cell, spec->projector ? router.state : model.hidden, router.state);
 }
 

@@ -2,6 +2,7 @@
 
 #include "engine/dispatch.hpp"
 #include "engine/profile.hpp"
+#include "engine/readback.hpp"
 #include "ops/grad_norm/kernels.hpp"
 
 #include <cmath>
@@ -9,14 +10,16 @@
 namespace rmoe {
 
 double global_norm(const std::vector<Tensor>& grads) {
-  double squares = 0;
+  std::vector<Tensor> sums;
   for (const Tensor& g : grads) {
     if (!g || g.device() == Device::meta) continue;
     const Tensor sum = empty_like(g, {}, DType::f64);
     DISPATCH(g, grad_norm_squares, sum, g, g.numel());
-    squares += sum.item();
+    sums.push_back(sum);
     profile::mark("global_norm", profile::Pass::update, double(g.bytes()));
   }
+  double squares = 0;
+  for (const double sum : read_all(sums)) squares += sum;
   return std::sqrt(squares);
 }
 

@@ -61,7 +61,7 @@ double measure(const Size& s) {
 }  // namespace
 
 int bench_gemm(const BenchOptions& o) {
-  o.machine.apply();
+  o.machine.apply("bench");
   const double peak = measure_gemm_peak();
   if (!o.json) {
     fmt::print("{} thread(s), measured fp32 peak {:.1f} GFLOP/s, kernel {}\n", thread_count(), peak / 1e9,

@@ -56,7 +56,7 @@ void print_json(const Config& config, const std::vector<profile::Line>& lines, c
 }  // namespace
 
 int bench_ops(const BenchOptions& o) {
-  o.machine.apply();
+  o.machine.apply("bench");
   const Roofline roof{measure_gemm_peak(), measure_bandwidth()};
   if (!o.json)
     fmt::print(

@@ -120,7 +120,7 @@ Tokens bench_tokens(const Config& config, int64_t steps) {
 }
 
 int bench_steps(const BenchOptions& o) {
-  o.machine.apply();
+  o.machine.apply("bench");
   const double peak = measure_gemm_peak();
   if (!o.json) print_header(o, peak);
   for (const std::string& path : o.configs)

@@ -142,7 +142,7 @@ bool train_to_end(const Plan& plan, const PlannedRun& run) {
   const fs::path folder = plan.folder(run);
   files::make_folder(folder);
   memory::reset_peak(Device::cpu);
-  const RunOptions options{.run = folder, .resume = true, .init = {}};
+  const RunOptions options{.run = folder, .resume = true};
   const RunResult result = train(run.config, plan.texts[run.text].corpus, options);
   note_memory(folder);
   return !result.interrupted;
