@@ -1,5 +1,6 @@
 // The loop of every op that makes one output of inputs of the same shape, 16 bytes at a time where the
-// addresses allow it: such loops only move memory, and one element of bf16 per load moves it at half the speed.
+// addresses allow it: such loops only move memory, and one element of bf16 per load moves it at half the
+// speed.
 #pragma once
 
 #include "engine/cuda/for_each.cuh"
@@ -47,7 +48,8 @@ DEVICE void map_pack(Out* y, float beta, const F& f, const In*... x) {
 
 template <int kWidth, class Out, class F, class... In>
 __global__ void __launch_bounds__(kThreads) map_kernel(Out* y, int64_t n, float beta, F f, const In*... x) {
-  const int64_t thread = int64_t(blockIdx.x) * kThreads + threadIdx.x, threads = int64_t(gridDim.x) * kThreads;
+  const int64_t thread = int64_t(blockIdx.x) * kThreads + threadIdx.x,
+                threads = int64_t(gridDim.x) * kThreads;
   const int64_t packs = n / kWidth, last = packs * kWidth + thread;
   for (int64_t p = thread; p < packs; p += threads)
     map_pack<kWidth>(y + p * kWidth, beta, f, (x + p * kWidth)...);
@@ -56,12 +58,12 @@ __global__ void __launch_bounds__(kThreads) map_kernel(Out* y, int64_t n, float 
 
 template <int kWidth, class Out, class F, class... In>
 void launch_map(Out* y, int64_t n, double beta, F f, const In*... x) {
-  LAUNCH((map_kernel<kWidth, Out, F, In...>), blocks_for((n + kWidth - 1) / kWidth), kThreads, 0, stream(), y, n,
-         float(beta), f, x...);
+  LAUNCH((map_kernel<kWidth, Out, F, In...>), blocks_for((n + kWidth - 1) / kWidth), kThreads, 0, stream(), y,
+         n, float(beta), f, x...);
 }
 
-/// y_i = beta y_i + f(x_i...) for i in [0, n), f on floats: map_into(y, n, 0, [] ON_DEVICE(float a) { return -a; },
-/// x). y may be one of the x.
+/// y_i = beta y_i + f(x_i...) for i in [0, n), f on floats: map_into(y, n, 0, [] ON_DEVICE(float a) { return
+/// -a; }, x). y may be one of the x.
 template <class Out, class F, class... In>
 void map_into(Out* y, int64_t n, double beta, F f, const In*... x) {
   if (n == 0) return;

@@ -1,5 +1,6 @@
-// Ends a kernel that was given what it must not be given: REFUSE("embedding: token %d ...", token). The text goes to
-// standard output, the host sees a launch failure at its next call, and the context is lost, as after any fault.
+// Ends a kernel that was given what it must not be given: REFUSE("embedding: token %d ...", token). The text
+// goes to standard output, the host sees a launch failure at its next call, and the context is lost, as after
+// any fault.
 #pragma once
 
 #include "engine/cuda/device.cuh"

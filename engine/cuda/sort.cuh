@@ -1,6 +1,7 @@
-// A stable sort of positions by a small integer key: a radix sort, eight bits a pass. Every warp owns a piece of
-// neighbours: it counts their digits, a scan over all counts says where they go, and it walks through them again,
-// 32 at a time, lanes of equal digits in their order. No result depends on the order in which warps run.
+// A stable sort of positions by a small integer key: a radix sort, eight bits a pass. Every warp owns a piece
+// of neighbours: it counts their digits, a scan over all counts says where they go, and it walks through them
+// again, 32 at a time, lanes of equal digits in their order. No result depends on the order in which warps
+// run.
 #pragma once
 
 #include "engine/cuda/for_each.cuh"
@@ -18,7 +19,8 @@ static __global__ void __launch_bounds__(kLanes)
   SHARED(int32_t[kDigits], count);
   for (int d = threadIdx.x; d < kDigits; d += kLanes) count[d] = 0;
   __syncwarp();
-  const int64_t begin = int64_t(blockIdx.x) * kSortPiece, end = begin + kSortPiece < N ? begin + kSortPiece : N;
+  const int64_t begin = int64_t(blockIdx.x) * kSortPiece,
+                end = begin + kSortPiece < N ? begin + kSortPiece : N;
   for (int64_t i = begin + threadIdx.x; i < end; i += kLanes) atomicAdd(&count[digit_of(keys[i], shift)], 1);
   __syncwarp();
   for (int d = threadIdx.x; d < kDigits; d += kLanes) counts[int64_t(d) * gridDim.x + blockIdx.x] = count[d];
@@ -58,7 +60,8 @@ static __global__ void __launch_bounds__(kLanes)
   const int lane = threadIdx.x;
   for (int d = lane; d < kDigits; d += kLanes) next[d] = starts[int64_t(d) * gridDim.x + blockIdx.x];
   __syncwarp();
-  const int64_t piece = int64_t(blockIdx.x) * kSortPiece, end = piece + kSortPiece < N ? piece + kSortPiece : N;
+  const int64_t piece = int64_t(blockIdx.x) * kSortPiece,
+                end = piece + kSortPiece < N ? piece + kSortPiece : N;
   for (int64_t begin = piece; begin < end; begin += kLanes) {
     const int64_t i = begin + lane;
     const int digit = i < end ? digit_of(keys[i], shift) : kDigits;
@@ -75,9 +78,10 @@ static __global__ void __launch_bounds__(kLanes)
   }
 }
 
-/// Keys in [0, most) and their positions, both sorted by key, equal keys in their order. Each buffer has room for two
-/// copies [2, N]; where the result lies is returned: 0 for the first copy, N for the second.
-inline int64_t sort_positions(int32_t* sorted, int32_t* positions, const int32_t* keys, int64_t N, int64_t most) {
+/// Keys in [0, most) and their positions, both sorted by key, equal keys in their order. Each buffer has room
+/// for two copies [2, N]; where the result lies is returned: 0 for the first copy, N for the second.
+inline int64_t sort_positions(int32_t* sorted, int32_t* positions, const int32_t* keys, int64_t N,
+                              int64_t most) {
   const int64_t pieces = (N + kSortPiece - 1) / kSortPiece, cells = pieces * kDigits;
   if (N == 0) return 0;
   const Scratch<int32_t> counts(cells);

@@ -21,17 +21,20 @@ DEVICE float normal_density(float x) {
 // A comparison with NaN is false, so written this way round NaN stays NaN.
 template <class T>
 void relu_fwd(T* y, const T* x, int64_t n) {
-  map_into(y, n, 0, [] ON_DEVICE(float value) { return value < 0.0f ? 0.0f : value; }, x);
+  map_into(
+      y, n, 0, [] ON_DEVICE(float value) { return value < 0.0f ? 0.0f : value; }, x);
 }
 
 template <class T>
 void relu_bwd(T* dx, const T* dy, const T* y, int64_t n, double beta) {
-  map_into(dx, n, beta, [] ON_DEVICE(float g, float value) { return value > 0.0f ? g : 0.0f; }, dy, y);
+  map_into(
+      dx, n, beta, [] ON_DEVICE(float g, float value) { return value > 0.0f ? g : 0.0f; }, dy, y);
 }
 
 template <class T>
 void gelu_fwd(T* y, const T* x, int64_t n) {
-  map_into(y, n, 0, [] ON_DEVICE(float value) { return value * normal_cdf(value); }, x);
+  map_into(
+      y, n, 0, [] ON_DEVICE(float value) { return value * normal_cdf(value); }, x);
 }
 
 template <class T>
@@ -44,27 +47,32 @@ void gelu_bwd(T* dx, const T* dy, const T* x, int64_t n, double beta) {
 
 template <class T>
 void sigmoid_fwd(T* y, const T* x, int64_t n) {
-  map_into(y, n, 0, [] ON_DEVICE(float value) { return sigmoid(value); }, x);
+  map_into(
+      y, n, 0, [] ON_DEVICE(float value) { return sigmoid(value); }, x);
 }
 
 template <class T>
 void sigmoid_bwd(T* dx, const T* dy, const T* y, int64_t n, double beta) {
-  map_into(dx, n, beta, [] ON_DEVICE(float g, float value) { return g * value * (1.0f - value); }, dy, y);
+  map_into(
+      dx, n, beta, [] ON_DEVICE(float g, float value) { return g * value * (1.0f - value); }, dy, y);
 }
 
 template <class T>
 void tanh_fwd(T* y, const T* x, int64_t n) {
-  map_into(y, n, 0, [] ON_DEVICE(float value) { return tanhf(value); }, x);
+  map_into(
+      y, n, 0, [] ON_DEVICE(float value) { return tanhf(value); }, x);
 }
 
 template <class T>
 void tanh_bwd(T* dx, const T* dy, const T* y, int64_t n, double beta) {
-  map_into(dx, n, beta, [] ON_DEVICE(float g, float value) { return g * (1.0f - value * value); }, dy, y);
+  map_into(
+      dx, n, beta, [] ON_DEVICE(float g, float value) { return g * (1.0f - value * value); }, dy, y);
 }
 
 template <class T>
 void silu_fwd(T* y, const T* x, int64_t n) {
-  map_into(y, n, 0, [] ON_DEVICE(float value) { return value * sigmoid(value); }, x);
+  map_into(
+      y, n, 0, [] ON_DEVICE(float value) { return value * sigmoid(value); }, x);
 }
 
 template <class T>

@@ -1,5 +1,6 @@
-// Norms and the scaling of y are double, as on the CPU: what a norm is off, a whole row is, and the temperature's
-// gradient is a small difference of large sums over such rows. fp32 only: a router is never bf16.
+// Norms and the scaling of y are double, as on the CPU: what a norm is off, a whole row is, and the
+// temperature's gradient is a small difference of large sums over such rows. fp32 only: a router is never
+// bf16.
 #include "engine/cuda/gemm.hpp"
 #include "engine/cuda/rows.cuh"
 #include "engine/cuda/sum.cuh"
@@ -19,7 +20,8 @@ void inverse_norms(float* r, const float* x, int64_t N, int64_t P) {
   });
 }
 
-/// dx_n = beta dx_n - x_n r_n^2 dot_n: what the norm takes back. A clamped norm is a constant and takes nothing.
+/// dx_n = beta dx_n - x_n r_n^2 dot_n: what the norm takes back. A clamped norm is a constant and takes
+/// nothing.
 void subtract_radial(float* dx, const float* x, const float* r, const float* dot, int64_t N, int64_t P,
                      double beta) {
   const float kept = float(beta);
@@ -48,9 +50,11 @@ void cosine_head_bwd(acc_t<T>* g, acc_t<T>* over_e, acc_t<T>* over_n, const acc_
                      const acc_t<T>* r, const acc_t<T>* s, const T* tau, int64_t N, int64_t E) {
   for_each_row(N, [=] ON_DEVICE(int64_t n, int lane) {
     const float *grad = dy + n * E, scale = r[n] / *tau;
-    map_row<1>(g + n * E, E, lane, 0.0f, [=](float d, float norm) { return d * scale * norm; }, grad, s);
+    map_row<1>(
+        g + n * E, E, lane, 0.0f, [=](float d, float norm) { return d * scale * norm; }, grad, s);
     // dy y equals dcos cos: tau cancels
-    const float sum = sum_over_row<1>(E, lane, [](float d, float out) { return d * out; }, grad, y + n * E);
+    const float sum = sum_over_row<1>(
+        E, lane, [](float d, float out) { return d * out; }, grad, y + n * E);
     if (lane == 0) over_e[n] = sum;
   });
   sum_columns(over_n, N, E, 0, [=] ON_DEVICE(int64_t n, int64_t e) { return dy[n * E + e] * y[n * E + e]; });
@@ -78,8 +82,8 @@ void cosine_head_bwd_tau(acc_t<T>* dtau, const acc_t<T>* over_n, const T* tau, i
       [=] ON_DEVICE(double sum) { put(*dtau, -float(sum) / *tau, kept); });
 }
 
-template void cosine_head_fwd<float>(float*, float*, float*, const float*, const float*, const float*, int64_t,
-                                     int64_t, int64_t);
+template void cosine_head_fwd<float>(float*, float*, float*, const float*, const float*, const float*,
+                                     int64_t, int64_t, int64_t);
 template void cosine_head_bwd<float>(float*, float*, float*, const float*, const float*, const float*,
                                      const float*, const float*, int64_t, int64_t);
 template void cosine_head_bwd_f<float>(float*, const float*, const float*, const float*, const float*,

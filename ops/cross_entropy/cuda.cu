@@ -1,6 +1,7 @@
-// A block takes a row of logits and passes over it once in each direction: every thread keeps the maximum of what it
-// has seen and the sum of exponentials above it. Exponentials and their sums are fp32; the log-sum-exp of a row, into
-// which blocks of columns are folded one after another, is one number and stays in double, as the mean over rows does.
+// A block takes a row of logits and passes over it once in each direction: every thread keeps the maximum of
+// what it has seen and the sum of exponentials above it. Exponentials and their sums are fp32; the
+// log-sum-exp of a row, into which blocks of columns are folded one after another, is one number and stays in
+// double, as the mean over rows does.
 //
 // A target outside the vocabulary ends the kernel: the host never looks at them.
 #include "engine/cuda/refuse.cuh"
@@ -121,8 +122,8 @@ void cross_entropy_bwd(T* dx, const acc_t<T>* dloss, const T* x, const int32_t* 
   constexpr int kWidth = widest_pack<T>();
   if (N == 0) return;
   if (in_packs(V, x, dx))
-    LAUNCH((cross_entropy_bwd_kernel<kWidth, E>), unsigned(N), kThreads, 0, stream(), device_pointer(dx), dloss,
-           device_pointer(x), targets, lse, counted, first, V, float(beta));
+    LAUNCH((cross_entropy_bwd_kernel<kWidth, E>), unsigned(N), kThreads, 0, stream(), device_pointer(dx),
+           dloss, device_pointer(x), targets, lse, counted, first, V, float(beta));
   else
     LAUNCH((cross_entropy_bwd_kernel<1, E>), unsigned(N), kThreads, 0, stream(), device_pointer(dx), dloss,
            device_pointer(x), targets, lse, counted, first, V, float(beta));

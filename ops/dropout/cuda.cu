@@ -1,5 +1,6 @@
-// A thread draws four numbers at once, as they come out of Philox, and decides over the up to four elements of its row
-// that they belong to: rows may begin anywhere in the stream. Which elements are kept is the same as on the CPU.
+// A thread draws four numbers at once, as they come out of Philox, and decides over the up to four elements
+// of its row that they belong to: rows may begin anywhere in the stream. Which elements are kept is the same
+// as on the CPU.
 #include "engine/cuda/for_each.cuh"
 #include "engine/cuda/philox.cuh"
 #include "ops/dropout/kernels.hpp"
@@ -20,7 +21,8 @@ void dropout_into(T* y, const T* x, const int32_t* row_index, int64_t N, int64_t
   const float scale = float(1 / (1 - p)), kept = float(beta);
   for_each(rows * draws, [=] ON_DEVICE(int64_t thread) {
     const int64_t row = thread / draws;
-    const int64_t first = offset + (row_index ? row_index[row] * F : 0);  // the number of the row's first element
+    const int64_t first =
+        offset + (row_index ? row_index[row] * F : 0);  // the number of the row's first element
     const int64_t block = first / 4 + thread % draws;
     if (block * 4 >= first + width) return;
     const Philox numbers = philox(seed, stream, uint64_t(block));

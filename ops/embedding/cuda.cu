@@ -1,7 +1,8 @@
-// Forward copies rows. Backward sorts the positions by token and cuts the sorted list into pieces of a fixed size; a
-// run of equal tokens that begins in a piece is added up there, what earlier runs leave in later pieces goes into
-// partial sums, one row for each piece, which are added in order. So a token that occurs in every second place costs
-// no more than one that is rare, no two threads meet in a row of dw, and every run gives the same bits.
+// Forward copies rows. Backward sorts the positions by token and cuts the sorted list into pieces of a fixed
+// size; a run of equal tokens that begins in a piece is added up there, what earlier runs leave in later
+// pieces goes into partial sums, one row for each piece, which are added in order. So a token that occurs in
+// every second place costs no more than one that is rare, no two threads meet in a row of dw, and every run
+// gives the same bits.
 //
 // A token outside the vocabulary ends the kernel: the host never looks at them.
 #include "engine/cuda/refuse.cuh"

@@ -10,9 +10,11 @@ void forward(T* y, float* mean, float* rstd, const T* x, const T* w, const T* b,
              float eps) {
   for_each_row(N, [=] ON_DEVICE(int64_t n, int lane) {
     const T* row = x + n * C;
-    const float mu = sum_over_row<kWidth>(C, lane, [](float value) { return value; }, row) / float(C);
-    const float squares =
-        sum_over_row<kWidth>(C, lane, [=](float value) { return (value - mu) * (value - mu); }, row);
+    const float mu = sum_over_row<kWidth>(
+                         C, lane, [](float value) { return value; }, row) /
+                     float(C);
+    const float squares = sum_over_row<kWidth>(
+        C, lane, [=](float value) { return (value - mu) * (value - mu); }, row);
     const float r = 1.0f / sqrtf(squares / float(C) + eps);
     map_row<kWidth>(
         y + n * C, C, lane, 0.0f,
@@ -30,8 +32,8 @@ void backward(T* dx, const T* dy, const T* x, const T* w, const float* mean, con
   for_each_row(N, [=] ON_DEVICE(int64_t n, int lane) {
     const T *grad = dy + n * C, *row = x + n * C;
     const float mu = mean[n], r = rstd[n];
-    const float sum =
-        sum_over_row<kWidth>(C, lane, [](float g, float weight) { return g * weight; }, grad, w);
+    const float sum = sum_over_row<kWidth>(
+        C, lane, [](float g, float weight) { return g * weight; }, grad, w);
     const float dot = sum_over_row<kWidth>(
         C, lane, [=](float g, float weight, float value) { return g * weight * (value - mu); }, grad, w, row);
     const float centre = sum / float(C), shrink = r * r * dot / float(C);

@@ -1,5 +1,5 @@
-// The passes after the two matrix products, a thread for each element of the state: every gate of it is at hand there.
-// fp32 only: a router is never bf16.
+// The passes after the two matrix products, a thread for each element of the state: every gate of it is at
+// hand there. fp32 only: a router is never bf16.
 #include "engine/cuda/for_each.cuh"
 #include "engine/cuda/math.cuh"
 #include "ops/recurrent_cell/kernels.hpp"
@@ -113,7 +113,8 @@ template void lstm_fwd<float>(float*, float*, float*, const float*, const float*
 template void gru_bwd<float>(float*, float*, const float*, const float*, const float*, int64_t, int64_t);
 template void gru_bwd_h<float>(float*, const float*, const float*, int64_t, int64_t, double);
 template void rnn_bwd<float>(float*, const float*, const float*, int64_t, int64_t);
-template void lstm_bwd<float>(float*, const float*, const float*, const float*, const float*, int64_t, int64_t);
+template void lstm_bwd<float>(float*, const float*, const float*, const float*, const float*, int64_t,
+                              int64_t);
 template void lstm_bwd_c<float>(float*, const float*, const float*, const float*, int64_t, int64_t, double);
 
 }  // namespace rmoe::cuda

@@ -8,7 +8,8 @@ template <int kWidth, class T>
 void forward(T* y, float* r, const T* x, const T* w, int64_t N, int64_t C, float eps) {
   for_each_row(N, [=] ON_DEVICE(int64_t n, int lane) {
     const T* row = x + n * C;
-    const float squares = sum_over_row<kWidth>(C, lane, [](float value) { return value * value; }, row);
+    const float squares = sum_over_row<kWidth>(
+        C, lane, [](float value) { return value * value; }, row);
     const float scale = 1.0f / sqrtf(squares / float(C) + eps);
     map_row<kWidth>(
         y + n * C, C, lane, 0.0f, [=](float value, float weight) { return value * scale * weight; }, row, w);

@@ -6,7 +6,8 @@ namespace rmoe::cuda {
 
 template <class T>
 void swiglu_fwd(T* y, const T* a, const T* b, int64_t n) {
-  map_into(y, n, 0, [] ON_DEVICE(float gate, float up) { return gate * sigmoid(gate) * up; }, a, b);
+  map_into(
+      y, n, 0, [] ON_DEVICE(float gate, float up) { return gate * sigmoid(gate) * up; }, a, b);
 }
 
 template <class T>

@@ -1,6 +1,6 @@
-// A warp takes a token. The K largest are found one after another: of all that come after the last one in the order,
-// the first. That order is total, so the choices are those of the CPU, bit for bit; logits decide, not the
-// probabilities, which depend on a device's exp. fp32 only: a router is never bf16.
+// A warp takes a token. The K largest are found one after another: of all that come after the last one in the
+// order, the first. That order is total, so the choices are those of the CPU, bit for bit; logits decide, not
+// the probabilities, which depend on a device's exp. fp32 only: a router is never bf16.
 #include "engine/cuda/rows.cuh"
 #include "ops/topk_gate/kernels.hpp"
 
@@ -34,7 +34,8 @@ DEVICE Choice next_choice(const float* x, int E, Choice last, int lane) {
 }
 
 /// The chosen of one token, and the sum of their probabilities.
-DEVICE float choose(int32_t* experts, float* weights, const float* x, const float* p, int E, int K, int lane) {
+DEVICE float choose(int32_t* experts, float* weights, const float* x, const float* p, int E, int K,
+                    int lane) {
   Choice last{INFINITY, -1};
   float sum = 0.0f;
   for (int k = 0; k < K; ++k) {
@@ -49,8 +50,10 @@ DEVICE float choose(int32_t* experts, float* weights, const float* x, const floa
 
 DEVICE void softmax_row(float* p, const float* x, int64_t E, int lane) {
   const float most = max_over_row(x, E, lane);
-  const float sum = sum_over_row<1>(E, lane, [=](float logit) { return expf(logit - most); }, x);
-  map_row<1>(p, E, lane, 0.0f, [=](float logit) { return expf(logit - most) / sum; }, x);
+  const float sum = sum_over_row<1>(
+      E, lane, [=](float logit) { return expf(logit - most); }, x);
+  map_row<1>(
+      p, E, lane, 0.0f, [=](float logit) { return expf(logit - most) / sum; }, x);
 }
 
 }  // namespace
@@ -69,8 +72,8 @@ void topk_gate_fwd(acc_t<T>* probs, acc_t<T>* weights, int32_t* experts, const T
   });
 }
 
-// Through probs: p_e (dp_e - sum_j p_j dp_j). Through weights: a softmax over the kept logits alone, or, if not
-// renormalised, dw_k is one more part of dp.
+// Through probs: p_e (dp_e - sum_j p_j dp_j). Through weights: a softmax over the kept logits alone, or, if
+// not renormalised, dw_k is one more part of dp.
 template <class T>
 void topk_gate_bwd(acc_t<T>* dlogits, const acc_t<T>* dprobs, const acc_t<T>* dweights, const acc_t<T>* probs,
                    const acc_t<T>* weights, const int32_t* experts, int64_t N, int64_t E, int64_t K,
@@ -84,7 +87,8 @@ void topk_gate_bwd(acc_t<T>* dlogits, const acc_t<T>* dprobs, const acc_t<T>* dw
     const float of_probs = sum_over_row<1>(E, lane, product, p, dp);
     const float common = renormalise ? of_probs : of_probs + of_weights;
     map_row<1>(
-        dx, E, lane, kept, [=](float probability, float grad) { return probability * (grad - common); }, p, dp);
+        dx, E, lane, kept, [=](float probability, float grad) { return probability * (grad - common); }, p,
+        dp);
     __syncwarp();  // what follows adds to what other lanes wrote
     for (int64_t k = lane; k < K; k += kLanes)
       dx[experts[n * K + k]] += w[k] * (renormalise ? dw[k] - of_weights : dw[k]);

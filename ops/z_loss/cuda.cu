@@ -1,5 +1,5 @@
-// A warp takes a token; exponentials and their sum are fp32, the rest, one number for each token, double. fp32 only: a
-// router is never bf16.
+// A warp takes a token; exponentials and their sum are fp32, the rest, one number for each token, double.
+// fp32 only: a router is never bf16.
 #include "engine/cuda/rows.cuh"
 #include "engine/cuda/sum.cuh"
 #include "ops/z_loss/kernels.hpp"
@@ -11,7 +11,8 @@ void z_loss_fwd(acc_t<T>* loss, double* lse, const T* logits, int64_t N, int64_t
   for_each_row(N, [=] ON_DEVICE(int64_t n, int lane) {
     const float* x = logits + n * E;
     const float most = max_over_row(x, E, lane);
-    const float sum = sum_over_row<1>(E, lane, [=](float value) { return expf(value - most); }, x);
+    const float sum = sum_over_row<1>(
+        E, lane, [=](float value) { return expf(value - most); }, x);
     if (lane == 0) lse[n] = double(most) + log(double(sum));
   });
   const double share = N == 0 ? 0.0 : 1.0 / double(N);
