@@ -1,5 +1,6 @@
 #include "engine/cuda/gemm.hpp"
 
+#include "engine/cuda/backend.hpp"
 #include "engine/cuda/context.hpp"
 #include "engine/error.hpp"
 
@@ -126,6 +127,17 @@ uint32_t alignment_of(std::initializer_list<const void*> pointers) {
   return uint32_t(bits & -bits);
 }
 
+/// What is left of C where the product is a sum of nothing.
+template <class Out>
+void clear_unless_kept(int64_t batch, int64_t m, int64_t n, double beta, Out* c, int64_t ldc,
+                       int64_t stride) {
+  RMOE_CHECK(beta == 0 || beta == 1, "cuda: beta ", beta, " of a product over nothing, wanted 0 or 1");
+  if (beta == 1) return;
+  const int64_t rows = ldc == n ? 1 : m;
+  for (int64_t i = 0; i < batch; ++i)
+    for (int64_t row = 0; row < rows; ++row) fill(c + i * stride + row * ldc, dtype_of<Out>, 0, m / rows * n);
+}
+
 }  // namespace
 
 template <class In, class Out>
@@ -133,7 +145,7 @@ void gemm_batched(int64_t batch, Trans ta, Trans tb, int64_t m, int64_t n, int64
                   int64_t lda, int64_t stride_a, const In* b, int64_t ldb, int64_t stride_b, double beta,
                   Out* c, int64_t ldc, int64_t stride_c) {
   if (batch == 0 || m == 0 || n == 0) return;
-  RMOE_CHECK(k > 0, "cuda: a product over no elements");
+  if (k == 0) return clear_unless_kept(batch, m, n, beta, c, ldc, stride_c);
   const Problem problem{kType<In>,
                         kType<Out>,
                         tb == Trans::yes ? CUBLAS_OP_T : CUBLAS_OP_N,
