@@ -23,8 +23,8 @@ void grouped_linear_fwd(T* y, const T* x, const T* w, const T* b, const int32_t*
 }
 
 template <class T>
-void grouped_linear_bwd_x(T* dx, const T* dy, const T* w, const int32_t* offsets, int64_t E, int64_t F,
-                          int64_t C, double beta) {
+void grouped_linear_bwd_x(T* dx, const T* dy, const T* w, const int32_t* offsets, int64_t /*M*/, int64_t E,
+                          int64_t F, int64_t C, double beta) {
   gemm_grouped<T>(E, offsets, Trans::no, C, F, dy, w, T(beta), dx);
 }
 
@@ -46,7 +46,7 @@ void grouped_linear_bwd_b(acc_t<T>* db, const T* dy, const int32_t* offsets, int
   template void grouped_linear_fwd<T>(T*, const T*, const T*, const T*, const int32_t*, int64_t, int64_t,  \
                                       int64_t, int64_t);                                                   \
   template void grouped_linear_bwd_x<T>(T*, const T*, const T*, const int32_t*, int64_t, int64_t, int64_t, \
-                                        double);                                                           \
+                                        int64_t, double);                                                  \
   template void grouped_linear_bwd_w<T>(T*, const T*, const T*, const int32_t*, int64_t, int64_t, int64_t, \
                                         double);                                                           \
   template void grouped_linear_bwd_b<T>(T*, const T*, const int32_t*, int64_t, int64_t, double);

@@ -23,7 +23,7 @@ Var grouped_linear(const Var& x, const Var& weight, const Var& bias, const Tenso
     if (d.wants(0)) {
       const auto [dx, beta] = d.place(0);
       count_flops(2.0 * M * F * C);
-      DISPATCH(X, grouped_linear_bwd_x, dx, dy, W, offsets, E, F, C, beta);
+      DISPATCH(X, grouped_linear_bwd_x, dx, dy, W, offsets, M, E, F, C, beta);
     }
     if (d.wants(1)) {
       const auto [dw, beta] = d.place(1);
