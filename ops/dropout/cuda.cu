@@ -1,4 +1,4 @@
-// A thread draws four numbers at once, as they come out of Philox, and decides over the up to four elements
+// A thread draws four numbers at once, as they come out of RandomBits, and decides over the up to four elements
 // of its row that they belong to: rows may begin anywhere in the stream. Which elements are kept is the same
 // as on the CPU.
 #include "engine/cuda/for_each.cuh"
@@ -25,7 +25,7 @@ void dropout_into(T* y, const T* x, const int32_t* row_index, int64_t N, int64_t
         offset + (row_index ? row_index[row] * F : 0);  // the number of the row's first element
     const int64_t block = first / 4 + thread % draws;
     if (block * 4 >= first + width) return;
-    const Philox numbers = philox(seed, stream, uint64_t(block));
+    const RandomBits numbers = philox(seed, stream, uint64_t(block));
     UNROLL for (int k = 0; k < 4; ++k) {
       const int64_t column = block * 4 + k - first, i = row * width + column;
       if (column < 0 || column >= width) continue;
