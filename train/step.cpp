@@ -211,8 +211,7 @@ StepResult train_step(TrainState& state, const Config& config, const Batch& batc
   if (analysis_due(config, state.step + 1)) analysis.emplace();
   state.memory = run_batch(state, config, batch, result, analysis);
 
-  const Tensors grads = state.optimizer.gradients();
-  const Tensor norm = global_norm(grads);
+  const Tensor norm = global_norm(state.optimizer.gradients());
   result.grad_norm = norm.item();
   if (!std::isfinite(result.grad_norm)) explain_bad_gradient(state.model, state.step);
   if (analysis) result.analysis = analysis->metrics(state.model);

@@ -1,4 +1,4 @@
-// A thread draws four numbers at once, as they come out of RandomBits, and decides over the up to four elements
+// A thread draws four numbers at once, as they come out of Philox, and decides over the up to four elements
 // of its row that they belong to: rows may begin anywhere in the stream. Which elements are kept is the same
 // as on the CPU.
 #include "engine/cuda/for_each.cuh"
