@@ -88,7 +88,8 @@ double Plan::mfu(double seconds) const {
 
 Plan make_plan(const Config& config, Layout layout) {
   check(config, layout);
-  Plan plan{.sizes = sizes_of(config)};
+  Plan plan;
+  plan.sizes = sizes_of(config);
   const Sizes& s = plan.sizes;
   plan.largest_micro_batch = largest_micro_batch(s, layout);
   const int64_t streams = s.batch / layout.gpus;
