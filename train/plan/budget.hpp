@@ -31,9 +31,9 @@ struct Efficiency {
 };
 
 struct Op {
-  std::string name, group;
+  std::string name = {}, group = {};
   double flops = 0, bytes = 0;
-  Efficiency efficiency;
+  Efficiency efficiency = {};
   double times = 1;  // how often in a micro-batch
 };
 
