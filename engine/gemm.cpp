@@ -48,6 +48,7 @@ const gemm_kernel::Kernel<T>& kernel() {
 }
 
 int64_t pieces(int64_t size, int64_t piece) { return (size + piece - 1) / piece; }
+int64_t whole(int64_t size, int64_t unit) { return pieces(size, unit) * unit; }
 
 /// A product whose B is yet to be packed.
 template <class T>
@@ -68,22 +69,24 @@ struct Tile {
 };
 
 /// Every task reads its columns of B from the cache that all share, and its rows of A; both sides are kept
-/// long as far as there are tasks enough that nobody waits long for the last. Here the number of threads may
-/// matter: the bits of a product do not depend on how it is cut.
+/// long as far as there are tasks enough that nobody waits long for the last, and tasks are even. Here the
+/// number of threads may matter: the bits of a product do not depend on how it is cut.
 Tile choose_tile(int64_t m, int64_t n, int64_t jobs) {
   constexpr int64_t kMostRows = 120, kLeastColumns = 128;
-  const int64_t wanted = thread_count() == 1 ? 1 : 4 * thread_count();
-  Tile t{std::min(m, kMostRows), n};
-  const auto halve = [](int64_t size, int64_t unit) { return pieces(pieces(size, 2), unit) * unit; };
-  while (pieces(m, t.rows) * pieces(n, t.columns) * jobs < wanted) {
-    if (t.rows > kMostRows / 2 || (t.columns < 2 * kLeastColumns && t.rows > 2 * kTileRows))
-      t.rows = halve(t.rows, kTileRows);
-    else if (t.columns >= 2 * kLeastColumns)
-      t.columns = halve(t.columns, kLeastColumns / 2);
+  const int64_t threads = thread_count(), wanted = threads == 1 ? 1 : 4 * threads;
+  int64_t down = pieces(m, kMostRows), across = 1;
+  while (down * across * jobs < wanted) {
+    const int64_t rows = pieces(m, down);
+    const bool wide = n / across >= 2 * kLeastColumns;
+    if (rows > kMostRows / 2 || (!wide && rows > 2 * kTileRows))
+      down *= 2;
+    else if (wide)
+      across *= 2;
     else
       break;
   }
-  return t;
+  if (jobs == 1 && across == 1) down = whole(down, threads);
+  return {whole(pieces(m, down), kTileRows), whole(pieces(n, across), kLeastColumns / 2)};
 }
 
 /// Cuts columns [0, n) into pieces of at least `wanted`, whole panels each: f(begin, end).
@@ -120,7 +123,17 @@ Job<T> slice(Job<T> job, int64_t k0, int64_t depth) {
   return job;
 }
 
-/// Packs every B, then multiplies.
+/// May B stay as it is? Rows of whole vectors, unless they are so far apart that a few sets of the cache
+/// would have to hold them all. Where rows are added up once (the gradient of a weight), packing would cost a
+/// tenth.
+template <class T>
+bool in_place(const Job<T>& job) {
+  constexpr int64_t kSets = 1024;  // bytes
+  return job.tb == Trans::no && job.product.end % kernel<T>().lanes == 0 &&
+         job.ldb * int64_t(sizeof(T)) % kSets != 0;
+}
+
+/// Packs every B that needs it, then multiplies.
 template <class T>
 void run_slice(std::vector<Job<T>>& jobs) {
   constexpr int64_t kPackColumns = 64;
@@ -131,10 +144,12 @@ void run_slice(std::vector<Job<T>>& jobs) {
     const Product<T>& p = jobs[i].product;
     starts.push_back(size);
     if (p.m == 0 || p.end == 0 || (p.k == 0 && p.beta == T(1) && !p.bias)) continue;
-    size += kernel<T>().packed_size(p.k, p.end);
-    for_columns<T>(p.end, kPackColumns, [&](int64_t begin, int64_t end) {
-      packs.push_back({.job = int64_t(i), .begin = begin, .end = end});
-    });
+    if (!in_place(jobs[i])) {
+      size += kernel<T>().packed_size(p.k, p.end);
+      for_columns<T>(p.end, kPackColumns, [&](int64_t begin, int64_t end) {
+        packs.push_back({.job = int64_t(i), .begin = begin, .end = end});
+      });
+    }
     const Tile tile = choose_tile(p.m, p.end, int64_t(jobs.size()));
     for (int64_t row = 0; row < p.m; row += tile.rows)
       for_columns<T>(p.end, tile.columns, [&](int64_t begin, int64_t end) {
@@ -142,7 +157,11 @@ void run_slice(std::vector<Job<T>>& jobs) {
       });
   }
   const Scratch<T> packed(size);
-  for (size_t i = 0; i < jobs.size(); ++i) jobs[i].product.packed = packed.data() + starts[i];
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    Product<T>& p = jobs[i].product;
+    p.ldb = in_place(jobs[i]) ? jobs[i].ldb : 0;
+    p.b = p.ldb ? jobs[i].b : packed.data() + starts[i];
+  }
   parallel_for(packs.size(), [&](int64_t i) {
     const Job<T>& job = jobs[packs[i].job];
     kernel<T>().pack(packed.data() + starts[packs[i].job], job.tb == Trans::yes, job.product.k,
@@ -167,17 +186,18 @@ void run(const std::vector<Job<T>>& jobs) {
 
 template <class T>
 Job<T> make_job(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
-                int64_t ldb, T beta, T* c, int64_t ldc) {
+                int64_t ldb, T beta, T* c, int64_t ldc, const T* bias = nullptr) {
   const Product<T> product{.m = m,
                            .k = k,
                            .end = n,
                            .a = a,
                            .lda = lda,
                            .transposed = ta == Trans::yes,
-                           .packed = nullptr,
+                           .b = nullptr,
                            .packed_k = k,
                            .packed_n = n,
                            .beta = beta,
+                           .bias = bias,
                            .c = c,
                            .ldc = ldc};
   return {product, tb, b, ldb};
@@ -205,7 +225,7 @@ void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatri
                         .a = a,
                         .lda = lda,
                         .transposed = ta == Trans::yes,
-                        .packed = b.data(),
+                        .b = b.data(),
                         .packed_k = b.k(),
                         .packed_n = b.n(),
                         .beta = beta,
@@ -235,17 +255,18 @@ void gemm_batched(int64_t batch, Trans ta, Trans tb, int64_t m, int64_t n, int64
 
 template <class T>
 void gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
-          int64_t ldb, T beta, T* c, int64_t ldc) {
-  gemm_batched<T>(1, ta, tb, m, n, k, a, lda, 0, b, ldb, 0, beta, c, ldc, 0);
+          int64_t ldb, T beta, T* c, int64_t ldc, const T* bias) {
+  run<T>({make_job(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc, bias)});
 }
 
 template <class T>
 void gemm_grouped(int64_t experts, const int32_t* offsets, Trans tb, int64_t n, int64_t k, const T* a,
-                  const T* b, T beta, T* c) {
+                  const T* b, T beta, T* c, const T* bias) {
   std::vector<Job<T>> jobs;
   for (int64_t e = 0; e < experts; ++e)
     jobs.push_back(make_job(Trans::no, tb, offsets[e + 1] - offsets[e], n, k, a + offsets[e] * k, k,
-                            b + e * n * k, tb == Trans::yes ? k : n, beta, c + offsets[e] * n, n));
+                            b + e * n * k, tb == Trans::yes ? k : n, beta, c + offsets[e] * n, n,
+                            bias ? bias + e * n : nullptr));
   run(jobs);
 }
 
@@ -259,18 +280,18 @@ void gemm_grouped_reduce(int64_t experts, const int32_t* offsets, int64_t m, int
   run(jobs);
 }
 
-#define RMOE_INSTANTIATE(T)                                                                                 \
-  template class PackedMatrix<T>;                                                                           \
-  template void gemm_serial<T>(Trans, int64_t, const T*, int64_t, const PackedMatrix<T>&, const Window&, T, \
-                               T*, int64_t);                                                                \
-  template void gemm_serial<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*,        \
-                               int64_t, T, T*, int64_t);                                                    \
-  template void gemm<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*, int64_t, T,   \
-                        T*, int64_t);                                                                       \
-  template void gemm_batched<T>(int64_t, Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t,        \
-                                int64_t, const T*, int64_t, int64_t, T, T*, int64_t, int64_t);              \
-  template void gemm_grouped<T>(int64_t, const int32_t*, Trans, int64_t, int64_t, const T*, const T*, T,    \
-                                T*);                                                                        \
+#define RMOE_INSTANTIATE(T)                                                                                  \
+  template class PackedMatrix<T>;                                                                            \
+  template void gemm_serial<T>(Trans, int64_t, const T*, int64_t, const PackedMatrix<T>&, const Window&, T,  \
+                               T*, int64_t);                                                                 \
+  template void gemm_serial<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*,         \
+                               int64_t, T, T*, int64_t);                                                     \
+  template void gemm<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*, int64_t, T,    \
+                        T*, int64_t, const T*);                                                              \
+  template void gemm_batched<T>(int64_t, Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t,         \
+                                int64_t, const T*, int64_t, int64_t, T, T*, int64_t, int64_t);               \
+  template void gemm_grouped<T>(int64_t, const int32_t*, Trans, int64_t, int64_t, const T*, const T*, T, T*, \
+                                const T*);                                                                   \
   template void gemm_grouped_reduce<T>(int64_t, const int32_t*, int64_t, int64_t, const T*, const T*, T, T*);
 
 RMOE_INSTANTIATE(float)

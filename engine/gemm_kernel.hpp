@@ -24,8 +24,9 @@ struct Product {
   int64_t lda;                    // between stored rows
   bool transposed = false;        // A is
   const int32_t* rows = nullptr;  // row i of A is stored row rows[i]; not for a transposed A
-  const T* packed;                // B, from its first column
+  const T* b;                     // packed, from its first column
   int64_t packed_k, packed_n;     // its size when it was packed
+  int64_t ldb = 0;                // not packed: B as it is stored, whole vectors wide, rows so far apart
   T beta;                         // 0 never reads C
   const T* bias = nullptr;        // from the first column, as c
   T* c;

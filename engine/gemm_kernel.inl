@@ -70,7 +70,10 @@ void pack_transposed(T* to, int64_t stride, const T* b, int64_t ldb, int64_t dep
     for (; i + L <= depth; i += L) {
       Vector<T> square[L];
 #pragma GCC unroll 16
-      for (int j = 0; j < L; ++j) square[j] = load(b + j * ldb + i);
+      for (int j = 0; j < L; ++j) {
+        square[j] = load(b + j * ldb + i);
+        __builtin_prefetch(b + j * ldb + i + 4 * L);
+      }
       transpose_square<L / 2, T>(square);
 #pragma GCC unroll 16
       for (int j = 0; j < L; ++j) store(to + (i + j) * stride, square[j]);
@@ -128,6 +131,7 @@ template <class T>
 struct Tile {
   const T* a[kTileRows];
   int64_t lda;
+  int64_t ldb;
   T* c;
   int64_t ldc, columns;
   T beta;
@@ -157,13 +161,17 @@ template <class T, int kWidth>
   }
 }
 
+/// Rows of k ahead of the product that a transposed A and its B are asked for: they lie far apart, where the
+/// processor does not foresee them.
+constexpr int64_t kAhead = 12;
+
 template <class T, bool kTransposed, int kRows, int kWidth>
 void multiply_tile(int64_t depth, const T* panel, const Tile<T>& tile) {
   constexpr int L = kLanes<T>;
   const T* a[kRows];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) a[r] = tile.a[kTransposed ? 0 : r];
-  const int64_t lda = tile.lda;
+  const int64_t lda = tile.lda, ldb = tile.ldb;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
@@ -171,11 +179,16 @@ void multiply_tile(int64_t depth, const T* panel, const Tile<T>& tile) {
   Vector<T> sum[kRows][kWidth] = {};
   for (int64_t i = 0; i < depth; ++i) {
     Vector<T> b[kWidth];
+    if (kTransposed) {
+      __builtin_prefetch(a[0] + (i + kAhead) * lda);
 #pragma GCC unroll 8
-    for (int v = 0; v < kWidth; ++v) b[v] = load(panel + i * kWidth * L + v * L);
+      for (int v = 0; v < kWidth; ++v) __builtin_prefetch(panel + (i + kAhead) * ldb + v * L);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < kWidth; ++v) b[v] = load(panel + i * ldb + v * L);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const Vector<T> x = Vector<T>{} + (kTransposed ? a[0][i * lda + r] : a[r][i]);
+      const Vector<T> x = (kTransposed ? a[0][i * lda + r] : a[r][i]) - Vector<T>{};
 #pragma GCC unroll 8
       for (int v = 0; v < kWidth; ++v) sum[r][v] += x * b[v];
     }
@@ -211,11 +224,11 @@ struct Depth {
 template <class T>
 void multiply_block(const Product<T>& p, int64_t first, int64_t last, Depth k) {
   const int64_t block = k.from / kDepth * kDepth, block_depth = least(kDepth, p.packed_k - block);
-  const T* packed = p.packed + block * vectors<T>(p.packed_n) * kLanes<T>;
+  const T* packed = p.b + block * vectors<T>(p.packed_n) * kLanes<T>;
   const int64_t tiles = (p.m + kTileRows - 1) / kTileRows, at = k.from - p.first;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t row = row_of_tile(p.m, tiles, t), rows = row_of_tile(p.m, tiles, t + 1) - row;
-    Tile<T> tile{{}, p.lda, nullptr, p.ldc, 0, at == 0 ? p.beta : T(1), nullptr};
+    Tile<T> tile{{}, p.lda, 0, nullptr, p.ldc, 0, at == 0 ? p.beta : T(1), nullptr};
     if (p.transposed)
       tile.a[0] = p.a + at * p.lda + row;
     else
@@ -225,7 +238,9 @@ void multiply_block(const Product<T>& p, int64_t first, int64_t last, Depth k) {
       tile.c = p.c + row * p.ldc + j - p.begin;
       tile.columns = p.end - j;
       tile.bias = at == 0 && p.bias ? p.bias + j - p.begin : nullptr;
-      const T* panel = packed + j * block_depth + (k.from - block) * (next - j);
+      tile.ldb = p.ldb ? p.ldb : next - j;
+      const T* panel =
+          p.ldb ? p.b + k.from * p.ldb + j : packed + j * block_depth + (k.from - block) * (next - j);
       tile_function<T>(p.transposed, rows, (next - j) / kLanes<T>)(k.to - k.from, panel, tile);
     }
   }

@@ -162,7 +162,33 @@ TEST_CASE_TEMPLATE("gemm multiplies for all transposes and betas", T, float, dou
 
 TEST_CASE_TEMPLATE("gemm multiplies a long inner dimension", T, float, double) {
   check_sizes<T>(29, 37, 2053);
+  check_sizes<T>(70, 112, 2100);  // B stays where it is if it is not transposed
   check_sizes<T>(5, 3, 4099, 7);
+}
+
+TEST_CASE_TEMPLATE("gemm adds a bias to every row, each group its own", T, float, double) {
+  const int64_t n = 35;
+  const Offsets offsets = {0, 2, 2, 131};
+  for (int64_t k : {0, 7, 2053}) {
+    const int64_t M = offsets.back();
+    const std::vector<T> a = numbers<T>(M * k, 1), b = numbers<T>(3 * n * k, 2), bias = numbers<T>(3 * n, 3);
+    std::vector<double> wanted(M * n), grouped(M * n);
+    naive(wanted, {false, n}, a, {false, k}, b, {true, k}, M, n, k, 0);
+    for (int64_t i = 0; i < M * n; ++i) wanted[i] += bias[i % n];
+    for (int64_t e = 0; e < 3; ++e) {
+      const int64_t begin = offsets[e], end = offsets[e + 1];
+      naive(grouped, {false, n, begin * n}, a, {false, k, begin * k}, b, {true, k, e * n * k}, end - begin, n,
+            k, 0);
+      for (int64_t i = begin * n; i < end * n; ++i) grouped[i] += bias[e * n + i % n];
+    }
+    const std::vector<T> c = before<T>(M * n, 0);
+    check_threads<T>(concat("gemm with bias, k = ", k), c, wanted, k, [&](T* to) {
+      gemm<T>(Trans::no, Trans::yes, M, n, k, a.data(), k, b.data(), k, T(0), to, n, bias.data());
+    });
+    check_threads<T>(concat("gemm_grouped with bias, k = ", k), c, grouped, k, [&](T* to) {
+      gemm_grouped<T>(3, offsets.data(), Trans::yes, n, k, a.data(), b.data(), T(0), to, bias.data());
+    });
+  }
 }
 
 TEST_CASE_TEMPLATE("gemm of empty matrices writes beta C", T, float, double) {
@@ -211,7 +237,7 @@ TEST_CASE_TEMPLATE("gemm kernels of all instruction sets agree to the last bit",
                       .a = a.data(),
                       .lda = k,
                       .rows = rows.data(),
-                      .packed = packed.data(),
+                      .b = packed.data(),
                       .packed_k = k,
                       .packed_n = n,
                       .beta = 0,
