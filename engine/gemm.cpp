@@ -1,6 +1,7 @@
 #include "engine/gemm.hpp"
 
 #include "engine/gemm_kernel.hpp"
+#include "engine/gemm_pairs.hpp"
 #include "engine/parallel.hpp"
 #include "engine/scratch.hpp"
 
@@ -16,6 +17,8 @@ template <class T>
 std::vector<const Kernel<T>*> find_available() {
   std::vector<const Kernel<T>*> kernels;
 #if defined(__x86_64__)
+  if constexpr (std::is_same_v<T, Pair>)
+    if (avx512_bf16() && __builtin_cpu_supports("avx512bf16")) kernels.push_back(avx512_bf16());
   const bool fma = __builtin_cpu_supports("fma");
   if (avx512<T>() && fma && __builtin_cpu_supports("avx512f")) kernels.push_back(avx512<T>());
   if (avx2<T>() && fma && __builtin_cpu_supports("avx2")) kernels.push_back(avx2<T>());
@@ -33,19 +36,24 @@ std::span<const Kernel<T>* const> available() {
 }
 template std::span<const Kernel<float>* const> available<float>();
 template std::span<const Kernel<double>* const> available<double>();
+template std::span<const Kernel<Pair>* const> available<Pair>();
 
 }  // namespace gemm_kernel
 
 namespace {
 
 using gemm_kernel::kTileRows;
+using gemm_kernel::Pair;
 using gemm_kernel::Product;
+using gemm_kernel::sum_t;
 
 template <class T>
 const gemm_kernel::Kernel<T>& kernel() {
   static const gemm_kernel::Kernel<T>& best = *gemm_kernel::available<T>()[0];
   return best;
 }
+
+constexpr int64_t kAligned = 16;  // numbers: a vector of any kind
 
 int64_t pieces(int64_t size, int64_t piece) { return (size + piece - 1) / piece; }
 int64_t whole(int64_t size, int64_t unit) { return pieces(size, unit) * unit; }
@@ -100,8 +108,7 @@ void for_columns(int64_t n, int64_t wanted, F&& f) {
 
 template <class T>
 void multiply_part(Product<T> p, const Part& part) {
-  p.a += p.transposed ? part.row : p.rows ? 0 : part.row * p.lda;
-  if (p.rows) p.rows += part.row;
+  p.a += p.transposed ? part.row : part.row * p.lda;
   p.c += part.row * p.ldc + part.begin;
   if (p.bias) p.bias += part.begin;
   p.m = part.rows;
@@ -118,7 +125,7 @@ Job<T> slice(Job<T> job, int64_t k0, int64_t depth) {
   if (k0 == 0) return job;
   p.a += p.transposed ? k0 * p.lda : k0;
   job.b += job.tb == Trans::yes ? k0 : k0 * job.ldb;
-  p.beta = T(1);
+  p.beta = 1;
   p.bias = nullptr;
   return job;
 }
@@ -143,7 +150,7 @@ void run_slice(std::vector<Job<T>>& jobs) {
   for (size_t i = 0; i < jobs.size(); ++i) {
     const Product<T>& p = jobs[i].product;
     starts.push_back(size);
-    if (p.m == 0 || p.end == 0 || (p.k == 0 && p.beta == T(1) && !p.bias)) continue;
+    if (p.m == 0 || p.end == 0 || (p.k == 0 && p.beta == 1 && !p.bias)) continue;
     if (!in_place(jobs[i])) {
       size += kernel<T>().packed_size(p.k, p.end);
       for_columns<T>(p.end, kPackColumns, [&](int64_t begin, int64_t end) {
@@ -173,8 +180,8 @@ void run_slice(std::vector<Job<T>>& jobs) {
 
 /// A long sum runs in slices, whose packed B is read while a cache still holds it.
 template <class T>
-void run(const std::vector<Job<T>>& jobs) {
-  constexpr int64_t kSlice = 4 * gemm_kernel::kDepth;
+void run_slices(const std::vector<Job<T>>& jobs) {
+  constexpr int64_t kSlice = 4 * gemm_kernel::kDepth<T>;
   int64_t longest = 1;
   for (const Job<T>& job : jobs) longest = std::max(longest, job.product.k);
   for (int64_t k0 = 0; k0 < longest; k0 += kSlice) {
@@ -186,7 +193,7 @@ void run(const std::vector<Job<T>>& jobs) {
 
 template <class T>
 Job<T> make_job(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
-                int64_t ldb, T beta, T* c, int64_t ldc, const T* bias = nullptr) {
+                int64_t ldb, sum_t<T> beta, sum_t<T>* c, int64_t ldc, const sum_t<T>* bias = nullptr) {
   const Product<T> product{.m = m,
                            .k = k,
                            .end = n,
@@ -203,7 +210,60 @@ Job<T> make_job(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a,
   return {product, tb, b, ldb};
 }
 
+/// The stored matrix of a factor as pairs; `along_rows`: k runs along its rows.
+gemm_kernel::Rounding rounding(const float* x, int64_t ld, int64_t k, int64_t other, bool along_rows) {
+  return {nullptr, x, ld, along_rows ? other : k, along_rows ? k : other, along_rows};
+}
+
+/// The same products of factors rounded to bf16.
+void run_rounded(const std::vector<Job<float>>& jobs) {
+  constexpr int64_t kRows = 16;
+  std::vector<gemm_kernel::Rounding> factors;  // of every job its A and its B
+  int64_t size = 0;
+  for (const Job<float>& job : jobs) {
+    const Product<float>& p = job.product;
+    factors.push_back(rounding(p.a, p.lda, p.k, p.m, !p.transposed));
+    factors.push_back(rounding(job.b, job.ldb, p.k, p.end, job.tb == Trans::yes));
+  }
+  std::vector<Part> parts;
+  for (size_t i = 0; i < factors.size(); ++i) {
+    size += whole(factors[i].size(), kAligned);
+    for (int64_t row = 0; row < factors[i].paired_rows(); row += kRows)
+      parts.push_back(
+          {.job = int64_t(i), .begin = row, .end = std::min(row + kRows, factors[i].paired_rows())});
+  }
+  const Scratch<Pair> pairs(size);
+  Pair* next = pairs.data();
+  for (gemm_kernel::Rounding& factor : factors) {
+    factor.to = next;
+    next += whole(factor.size(), kAligned);
+  }
+  parallel_for(parts.size(), [&](int64_t i) { factors[parts[i].job].run(parts[i].begin, parts[i].end); });
+  std::vector<Job<Pair>> paired;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const Product<float>& p = jobs[i].product;
+    const gemm_kernel::Rounding &a = factors[2 * i], &b = factors[2 * i + 1];
+    paired.push_back(make_job<Pair>(p.transposed ? Trans::yes : Trans::no, jobs[i].tb, p.m, p.end,
+                                    pieces(p.k, 2), a.to, a.paired_columns(), b.to, b.paired_columns(),
+                                    p.beta, p.c, p.ldc, p.bias));
+  }
+  run_slices(paired);
+}
+
+thread_local bool rounds_to_bf16 = false;
+
+template <class T>
+void run(const std::vector<Job<T>>& jobs) {
+  if constexpr (std::is_same_v<T, float>)
+    if (rounds_to_bf16) return run_rounded(jobs);
+  run_slices(jobs);
+}
+
 }  // namespace
+
+Bf16Products::Bf16Products(bool on) : before_(rounds_to_bf16) { rounds_to_bf16 = on; }
+Bf16Products::~Bf16Products() { rounds_to_bf16 = before_; }
+bool Bf16Products::on() { return rounds_to_bf16; }
 
 template <class T>
 PackedMatrix<T>::PackedMatrix(int64_t k, int64_t n) : k_(k), n_(n), data_(kernel<T>().packed_size(k, n)) {}

@@ -42,6 +42,19 @@ template <class T>
 void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatrix<T>& b, const Window& window,
                  T beta, T* c, int64_t ldc);
 
+/// While it lives, the parallel products of fp32 called in this thread round their factors to bf16, or do
+/// not. Sums, and what is added to them, stay fp32. gemm_serial, which attention is built from, never rounds.
+class Bf16Products {
+ public:
+  explicit Bf16Products(bool on);
+  ~Bf16Products();
+  Bf16Products(const Bf16Products&) = delete;
+  static bool on();
+
+ private:
+  bool before_;
+};
+
 /// One product in the calling thread.
 template <class T>
 void gemm_serial(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
