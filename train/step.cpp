@@ -65,6 +65,7 @@ std::vector<Part> cut(const TrainState& state, const TrainConfig& train, const B
     const Context context{.training = true,
                           .limit_experts = true,
                           .keep_outputs = false,
+                          .bf16_products = train.bf16_gemm,
                           .seed = uint64_t(train.seed),
                           .step = state.step,
                           .first_stream = first};
