@@ -75,7 +75,7 @@ void Store::listen() {
 
 void Store::aborted(const std::string& why) {
   const std::lock_guard lock(mutex_);
-  why_aborted_ = why;
+  news_ = why;
   changed_.notify_all();
   if (handler_ && !telling_) handler_(why);
 }
@@ -87,8 +87,8 @@ std::vector<std::string> Store::all_gather(const std::string& what, const std::s
     connection_->send(Word::gather, pack({what, mine}));
   }
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return !gathered_.empty() || !why_aborted_.empty(); });
-  if (gathered_.empty()) fail("store: ", what, ": ", why_aborted_);
+  changed_.wait(lock, [&] { return !gathered_.empty() || !news_.empty(); });
+  if (gathered_.empty()) fail("store: ", what, ": ", news_);
   return std::exchange(gathered_, {});
 }
 
@@ -117,7 +117,7 @@ void Store::tell_all(Word word, const std::string& why) {
   if (size_ == 1) return;
   {
     const std::lock_guard lock(mutex_);
-    if (!why_aborted_.empty()) return;
+    if (!news_.empty()) return;
     telling_ = true;
   }
   {
@@ -125,13 +125,18 @@ void Store::tell_all(Word word, const std::string& why) {
     connection_->send(word, why);
   }
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, kToldWithin, [&] { return !why_aborted_.empty(); });
+  changed_.wait_for(lock, kToldWithin, [&] { return !news_.empty(); });
+}
+
+std::string Store::why_aborted() {
+  const std::lock_guard lock(mutex_);
+  return news_;
 }
 
 void Store::on_abort(std::function<void(const std::string&)> handler) {
   const std::lock_guard lock(mutex_);
   handler_ = std::move(handler);
-  if (handler_ && !why_aborted_.empty()) handler_(why_aborted_);
+  if (handler_ && !news_.empty()) handler_(news_);
 }
 
 void check_same(Store& store, const std::vector<Fact>& facts) {

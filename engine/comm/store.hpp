@@ -52,7 +52,9 @@ class Store {
   void abort(const std::string& why) { tell_all(Word::abort, why); }
   /// The same when this rank waits in vain: the text then names the ranks that are behind.
   void stalled(const std::string& why) { tell_all(Word::stalled, why); }
-  /// Called (in another thread) with what happened when a rank dies, vanishes or calls abort().
+  /// What happened when a rank died, vanished or called abort(); "" if none did.
+  std::string why_aborted();
+  /// Called (in another thread) with that, when it happens.
   void on_abort(std::function<void(const std::string& why)> handler);
 
  private:
@@ -70,7 +72,7 @@ class Store {
   std::mutex mutex_, send_mutex_;
   std::condition_variable changed_;
   std::vector<std::string> gathered_;  // the answer to the meeting under way
-  std::string why_aborted_;
+  std::string news_;                   // why_aborted()
   std::function<void(const std::string&)> handler_;
   bool finishing_ = false, telling_ = false;
 };
