@@ -217,14 +217,14 @@ Memory run_batch(TrainState& state, const Config& config, const Batch& batch, St
   return next.take();
 }
 
+}  // namespace
+
 DType storage_type(const TrainConfig& train, Device device) {
   if (train.precision == "fp32") return DType::f32;
   RMOE_CHECK(device != Device::cpu, "train: train.precision = \"", train.precision,
              "\" wants a GPU; add --device cuda, or train.precision=fp32");
   return DType::bf16;
 }
-
-}  // namespace
 
 TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device, Ranks& all)
     : model(config.model, config.router, config.train.seed, storage_type(config.train, device), device),

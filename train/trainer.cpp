@@ -64,7 +64,7 @@ class Run {
   std::optional<MetricsWriter> metrics_;  // of the first rank, which writes all files
   std::optional<EventWriter> events_;
   ProgressLine progress_;
-  double peak_ = measure_gemm_peak();
+  double peak_;
 };
 
 Run::Run(const Config& config, TrainingData data, const RunOptions& options)
@@ -74,7 +74,8 @@ Run::Run(const Config& config, TrainingData data, const RunOptions& options)
       ranks_(options.launch, options.device, {{"config", to_toml(config)}, {"data", data_.fingerprint}}),
       state_(config, std::move(data_.batches), options.device, ranks_),
       resumed_(options.resume && restore()),
-      progress_(config.train.log_every) {
+      progress_(config.train.log_every),
+      peak_(measure_peak(options.device, storage_type(config.train, options.device)) * ranks_.size()) {
   if (!resumed_ && !options.init.empty())
     assign(options.init.string(), state_.model.parameters(), read_safetensors(options.init).tensors);
   if (!ranks_.is_first()) return;
