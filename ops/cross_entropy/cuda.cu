@@ -19,7 +19,7 @@ struct Seen {
 
 DEVICE Seen both(Seen a, Seen b) {
   const float most = fmaxf(a.most, b.most);
-  if (most == -INFINITY) return {most, 0.0f};
+  if (most == -INFINITY) return {most, a.sum + b.sum};  // nothing, or NaN, which must show
   return {most, a.sum * expf(a.most - most) + b.sum * expf(b.most - most)};
 }
 
@@ -37,7 +37,8 @@ DEVICE Seen see_row(const T* x, int64_t V) {
     const Pack<T, kWidth> pack = load<kWidth>(x + v);
     Seen here{-INFINITY, 0.0f};
     UNROLL for (int j = 0; j < kWidth; ++j) here.most = fmaxf(here.most, to_float(pack.at[j]));
-    UNROLL for (int j = 0; j < kWidth; ++j) here.sum += expf(to_float(pack.at[j]) - here.most);
+    const float shift = here.most == -INFINITY ? 0.0f : here.most;
+    UNROLL for (int j = 0; j < kWidth; ++j) here.sum += expf(to_float(pack.at[j]) - shift);
     mine = both(mine, here);
   }
   return mine;

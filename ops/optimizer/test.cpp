@@ -39,7 +39,7 @@ Array gradient_of(Shape shape, int64_t step) { return random(shape, -2, 2, 100 +
 
 /// On the device under test, except in double, which a GPU has none of.
 Tensor placed(const Tensor& x) { return x.dtype() == DType::f64 ? x : under_test(x); }
-Tensor scalar(double x, const Tensor& like) { return to(full({}, x, DType::f64), like.device()); }
+Tensor scalar(double x, const Tensor& like) { return full({}, x, DType::f64, like.device()); }
 
 AdamParameter parameter(const Array& value, DType dtype, double weight_decay) {
   const Tensor p = placed(clone(to_tensor(value, dtype)));
