@@ -24,20 +24,24 @@ Tensors Optimizer::gradients() const {
   return grads;
 }
 
-void Optimizer::step(int64_t step, double lr, double grad_scale) {
-  AdamOptions options{.lr = lr,
-                      .beta1 = config_.beta1,
-                      .beta2 = config_.beta2,
-                      .eps = config_.eps,
-                      .weight_decay = 0,
-                      .decoupled = config_.name == "adamw"};
-  for (Slot& slot : slots_) {
-    options.weight_decay = slot.weight_decay;
-    adam_step(slot.master, slot.var.grad(), slot.m, slot.v, options, step, grad_scale);
+void Optimizer::step(int64_t step, double lr, const Tensor& grad_scale) {
+  const AdamOptions options{.lr = lr,
+                            .beta1 = config_.beta1,
+                            .beta2 = config_.beta2,
+                            .eps = config_.eps,
+                            .decoupled = config_.name == "adamw"};
+  std::vector<AdamParameter> parameters;
+  for (const Slot& slot : slots_) {
     const Tensor& value = slot.var.value();
-    if (value.dtype() != slot.master.dtype()) copy(value, slot.master);
-    slot.var.zero_grad();
+    parameters.push_back({.value = slot.master,
+                          .grad = slot.var.grad(),
+                          .m = slot.m,
+                          .v = slot.v,
+                          .rounded = value.dtype() == slot.master.dtype() ? Tensor() : value,
+                          .weight_decay = slot.weight_decay});
   }
+  adam_step(parameters, options, step, grad_scale);
+  for (Slot& slot : slots_) slot.var.zero_grad();
 }
 
 std::vector<NamedTensor> Optimizer::state() const {

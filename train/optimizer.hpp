@@ -15,8 +15,9 @@ class Optimizer {
   /// Gradients of the trainable parameters, for norms and clipping; a missing one is an error naming its
   /// parameter.
   Tensors gradients() const;
-  /// Update number `step` (1-based) with the gradients times grad_scale. Gradients are forgotten afterwards.
-  void step(int64_t step, double lr, double grad_scale);
+  /// Update number `step` (1-based) with the gradients times grad_scale, f64 []. Gradients are forgotten
+  /// afterwards.
+  void step(int64_t step, double lr, const Tensor& grad_scale);
 
   /// `m.<key>` and `v.<key>` for the checkpoint, and back.
   std::vector<NamedTensor> state() const;

@@ -212,12 +212,13 @@ StepResult train_step(TrainState& state, const Config& config, const Batch& batc
   state.memory = run_batch(state, config, batch, result, analysis);
 
   const Tensors grads = state.optimizer.gradients();
-  result.grad_norm = global_norm(grads);
+  const Tensor norm = global_norm(grads);
+  result.grad_norm = norm.item();
   if (!std::isfinite(result.grad_norm)) explain_bad_gradient(state.model, state.step);
   if (analysis) result.analysis = analysis->metrics(state.model);
   const int64_t number = state.step + 1;
   state.optimizer.step(number, learning_rate(config.optimizer, number, config.train.steps),
-                       clip_scale(result.grad_norm, config.optimizer.clip));
+                       clip_scale(norm, config.optimizer.clip));
   state.step = number;
   return result;
 }

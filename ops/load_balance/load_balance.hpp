@@ -13,6 +13,7 @@ Var load_balance(const Var& probs, const Tensor& share);
 
 // f_e = the share of all assignments that went to expert e, from integer counts: exact in any order
 // experts i32 [N,K] -> [E] in f64; zeros without tokens
+// An expert outside [0, E) is an error; on a GPU it is counted nowhere.
 Tensor expert_share(const Tensor& experts, int64_t E);
 
 }  // namespace rmoe

@@ -13,7 +13,7 @@ double router_grad_norm(const Model& model) {
   Tensors grads;
   for (const Parameter& p : model.parameters())
     if (is_router_parameter(p.name)) grads.push_back(p.var.grad());
-  return global_norm(grads);
+  return global_norm(grads).item();
 }
 
 }  // namespace
