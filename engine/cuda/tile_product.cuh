@@ -100,17 +100,19 @@ struct AcrossK {
   static constexpr int kChunks = kColumns / 8, kThreadsPerRow = kChunks <= 16 ? 16 : 32;
   static constexpr int kRowsPerPass = Tile::kThreads / kThreadsPerRow, kPasses = Tile::kDepth / kRowsPerPass;
   static_assert(kChunks <= 32 && kRowsPerPass % 8 == 0 && Tile::kDepth % kRowsPerPass == 0);
-  const __nv_bfloat16* matrix;
+  const __nv_bfloat16* matrix[2];
   RowOf row_of;
   int stride, depth, next[kPasses];
 
-  DEVICE AcrossK(const __nv_bfloat16* matrix_, int stride_, int depth_, int first, int columns, RowOf row_of_)
-      : matrix(matrix_ + min(first + chunk() * 8, columns - 8)),
-        row_of(row_of_),
-        stride(stride_),
-        depth(depth_) {
+  DEVICE AcrossK(const __nv_bfloat16* matrix_, const __nv_bfloat16* second, int stride_, int depth_,
+                 int first, int columns, RowOf row_of_)
+      : row_of(row_of_), stride(stride_), depth(depth_) {
+    const int column = min(first + chunk() * 8, columns - 8);
+    matrix[0] = matrix_ + column, matrix[1] = second + column;
     find_rows(0);
   }
+  DEVICE AcrossK(const __nv_bfloat16* matrix_, int stride_, int depth_, int first, int columns, RowOf row_of_)
+      : AcrossK(matrix_, matrix_, stride_, depth_, first, columns, row_of_) {}
   static DEVICE int chunk() { return threadIdx.x % kThreadsPerRow; }
   static DEVICE int first_row() { return threadIdx.x / kThreadsPerRow; }
 
@@ -124,7 +126,7 @@ struct AcrossK {
     __nv_bfloat16* to = tile + chunk_place<kChunks>(first_row(), chunk());
     if (kChunks == kThreadsPerRow || chunk() < kChunks)
       UNROLL for (int p = 0; p < kPasses; ++p) ptx::cp_async<16>(
-          to + p * kRowsPerPass * kColumns, matrix + int64_t(max(next[p], 0)) * stride, next[p] >= 0);
+          to + p * kRowsPerPass * kColumns, matrix[p & 1] + int64_t(max(next[p], 0)) * stride, next[p] >= 0);
     find_rows(k0 + Tile::kDepth);
   }
 };
