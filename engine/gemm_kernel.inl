@@ -71,10 +71,7 @@ void pack_transposed(T* to, int64_t stride, const T* b, int64_t ldb, int64_t dep
     for (; i + L <= depth; i += L) {
       Vector<T> square[L];
 #pragma GCC unroll 16
-      for (int j = 0; j < L; ++j) {
-        square[j] = load(b + j * ldb + i);
-        __builtin_prefetch(b + j * ldb + i + 4 * L);
-      }
+      for (int j = 0; j < L; ++j) square[j] = load(b + j * ldb + i);
       transpose_square<L / 2, T>(square);
 #pragma GCC unroll 16
       for (int j = 0; j < L; ++j) store(to + (i + j) * stride, square[j]);
