@@ -1,5 +1,6 @@
 #include "models/moe.hpp"
 
+#include "engine/gemm.hpp"
 #include "ops/activation/activation.hpp"
 #include "ops/dropout/dropout.hpp"
 #include "ops/elementwise/elementwise.hpp"
@@ -82,6 +83,7 @@ MoeOutput Moe<Experts>::operator()(const Var& x, const RouterState& state, const
   const Routing routing = router_(tokens, state);
   const Gate& gate = routing.gate;
   const Routes routes = routes_for(gate, context);
+  const Bf16Products products(context.bf16_products);                              // not in the router
   const Var rows = experts_(expert_dispatch(tokens, routes), routes, context, T);  // [M,C]
   const Var y = add_shared(expert_combine(rows, gate.weights, routes), tokens);    // [N,C]
   return {

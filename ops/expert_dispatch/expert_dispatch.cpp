@@ -26,8 +26,8 @@ Routes sort_by_expert(const Tensor& experts, int64_t E, const Tensor& probs, int
   const Tensor kept = empty_like(experts);
   DISPATCH(probs, limit_experts, kept, experts, probs, experts.dim(0), experts.dim(1), E, capacity);
   Routes routes = sort_by_expert(kept, E);
-  routes.rows = experts.device() == Device::meta ? std::min(routes.rows, E * capacity)
-                                                 : routes.offsets.data<int32_t>()[E];
+  routes.rows = experts.device() == Device::cpu ? routes.offsets.data<int32_t>()[E]
+                                                : std::min(routes.rows, E * capacity);
   routes.assignment = routes.assignment.rows(0, routes.rows);
   return routes;
 }
