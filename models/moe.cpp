@@ -1,5 +1,6 @@
 #include "models/moe.hpp"
 
+#include "engine/gemm.hpp"
 #include "ops/activation/activation.hpp"
 #include "ops/dropout/dropout.hpp"
 #include "ops/elementwise/elementwise.hpp"
@@ -83,11 +84,11 @@ MoeOutput Moe<Experts>::operator()(const Var& x, const RouterState& state, const
   const Routing routing = router_(tokens, state);
   const Gate& gate = routing.gate;
   const Routes routes = routes_for(gate, context);
+  const Bf16Products products(context.bf16_products);                                    // not in the router
   const Var y = add_shared(experts_(tokens, routes, gate.weights, context, T), tokens);  // [N,C]
-  return {
-      reshape(y, x.shape()),
-      routing.state,
-      {routing.logits, gate.probs, gate.weights.value(), gate.experts, gate.experts.numel() - routes.rows}};
+  return {reshape(y, x.shape()),
+          routing.state,
+          {routing.logits, gate.probs, gate.weights.value(), gate.experts, routes.offsets.rows(E_, 1)}};
 }
 
 template class Moe<ReluExperts>;

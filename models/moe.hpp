@@ -46,10 +46,13 @@ struct SwigluMlp {
 /// What a layer's router did, for auxiliary losses, the step line, analyses and `trace`. Undefined in a dense
 /// layer.
 struct RoutingStats {
-  Var logits, probs;    // [N,E]
-  Tensor weights;       // [N,K]
-  Tensor experts;       // [N,K] i32, chosen; some may have dropped the token
-  int64_t dropped = 0;  // of the N*K assignments
+  Var logits, probs;  // [N,E]
+  Tensor weights;     // [N,K]
+  Tensor experts;     // [N,K] i32, chosen; some may have dropped the token
+  Tensor kept;        // i32 [1], how many of the N*K assignments were not dropped
+
+  /// Waits for the device.
+  int64_t dropped() const { return experts.numel() - int64_t(kept.item()); }
 };
 
 struct MoeOutput {

@@ -1,16 +1,22 @@
 #include "train/optimizer.hpp"
 
-#include "ops/optimizer/optimizer.hpp"
 #include "train/weights.hpp"
 
 namespace rmoe {
 
 Optimizer::Optimizer(const OptimizerConfig& config, const Parameters& parameters) : config_(config) {
+  const auto zeros_like = [](const Tensor& x) { return zeros(x.shape(), x.dtype(), x.device()); };
   for (const Parameter& p : parameters) {
     if (!p.var.requires_grad()) continue;
-    const auto zeros_like = [](const Tensor& x) { return zeros(x.shape(), x.dtype(), x.device()); };
-    slots_.push_back({p.name, p.var, p.master, zeros_like(p.master), zeros_like(p.master),
-                      p.matrix || config.decay == "all" ? config.weight_decay : 0});
+    const bool rounded = p.var.value().dtype() != p.master.dtype();
+    slots_.push_back(
+        {p.name, p.var,
+         AdamParameter{.value = p.master,
+                       .grad = {},
+                       .m = zeros_like(p.master),
+                       .v = zeros_like(p.master),
+                       .rounded = rounded ? p.var.value() : Tensor(),
+                       .weight_decay = p.matrix || config.decay == "all" ? config.weight_decay : 0}});
     slots_.back().var.reserve_grad();
   }
 }
@@ -25,21 +31,16 @@ Tensors Optimizer::gradients() const {
 }
 
 void Optimizer::step(int64_t step, double lr, const Tensor& grad_scale) {
+  std::vector<AdamParameter> parameters;
+  for (const Slot& slot : slots_) {
+    parameters.push_back(slot.adam);
+    parameters.back().grad = slot.var.grad();
+  }
   const AdamOptions options{.lr = lr,
                             .beta1 = config_.beta1,
                             .beta2 = config_.beta2,
                             .eps = config_.eps,
                             .decoupled = config_.name == "adamw"};
-  std::vector<AdamParameter> parameters;
-  for (const Slot& slot : slots_) {
-    const Tensor& value = slot.var.value();
-    parameters.push_back({.value = slot.master,
-                          .grad = slot.var.grad(),
-                          .m = slot.m,
-                          .v = slot.v,
-                          .rounded = value.dtype() == slot.master.dtype() ? Tensor() : value,
-                          .weight_decay = slot.weight_decay});
-  }
   adam_step(parameters, options, step, grad_scale);
   for (Slot& slot : slots_) slot.var.zero_grad();
 }
@@ -47,8 +48,8 @@ void Optimizer::step(int64_t step, double lr, const Tensor& grad_scale) {
 std::vector<NamedTensor> Optimizer::state() const {
   std::vector<NamedTensor> state;
   for (const Slot& slot : slots_) {
-    state.push_back({"m." + slot.name, slot.m});
-    state.push_back({"v." + slot.name, slot.v});
+    state.push_back({"m." + slot.name, slot.adam.m});
+    state.push_back({"v." + slot.name, slot.adam.v});
   }
   return state;
 }

@@ -3,6 +3,7 @@
 
 #include "autograd/tape.hpp"
 #include "models/scope.hpp"
+#include "ops/optimizer/optimizer.hpp"
 #include "train/config.hpp"
 #include "train/safetensors.hpp"
 
@@ -15,8 +16,8 @@ class Optimizer {
   /// Gradients of the trainable parameters, for norms and clipping; a missing one is an error naming its
   /// parameter.
   Tensors gradients() const;
-  /// Update number `step` (1-based) with the gradients times grad_scale, f64 []. Gradients are forgotten
-  /// afterwards.
+  /// Update number `step` (1-based) with the gradients times grad_scale, f64 [] on the device. Gradients are
+  /// forgotten afterwards.
   void step(int64_t step, double lr, const Tensor& grad_scale);
 
   /// `m.<key>` and `v.<key>` for the checkpoint, and back.
@@ -27,8 +28,7 @@ class Optimizer {
   struct Slot {
     std::string name;
     Var var;
-    Tensor master, m, v;
-    double weight_decay;
+    AdamParameter adam;  // but for the gradient, which the Var has
   };
   OptimizerConfig config_;
   std::vector<Slot> slots_;

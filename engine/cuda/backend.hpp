@@ -27,6 +27,8 @@ const char* why_unavailable();
 
 /// Device memory from the driver, aligned to 256 bytes at least.
 [[gnu::weak]] void* take_from_driver(int64_t bytes);
+/// Waits for what is enqueued.
+[[gnu::weak]] void give_to_driver(void* block);
 
 // Copies of bytes. Those from and to the host wait for the stream first and are done when they return.
 [[gnu::weak]] void copy_to_device(void* dst, const void* src, int64_t bytes);

@@ -62,6 +62,8 @@ void* take_from_driver(int64_t bytes) {
   return block;
 }
 
+void give_to_driver(void* block) { CUDA_CHECK(cudaFree(block)); }
+
 void copy_to_device(void* dst, const void* src, int64_t bytes) {
   CUDA_CHECK(cudaMemcpyAsync(dst, src, size_t(bytes), cudaMemcpyHostToDevice, stream()));
   synchronize();

@@ -32,10 +32,13 @@ Arrays reference(const Arrays& in, int64_t H) {
 
 OpCase sized(std::string name, int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, int64_t before = 0) {
   const int64_t S = before + T;
-  return {std::move(name),
-          {random({B, T, H * D}, -2, 2), random({B, S, G * D}, -2, 2, 2), random({B, S, G * D}, -1, 1, 3)},
-          [=](const Vars& in) { return Vars{causal_attention(in[0], in[1], in[2], H)}; },
-          [=](const Arrays& in) { return reference(in, H); }};
+  OpCase c{std::move(name),
+           {random({B, T, H * D}, -2, 2), random({B, S, G * D}, -2, 2, 2), random({B, S, G * D}, -1, 1, 3)},
+           [=](const Vars& in) { return Vars{causal_attention(in[0], in[1], in[2], H)}; },
+           [=](const Arrays& in) { return reference(in, H); }};
+  if (S == 1) c.float_grad_tolerance = 1e-3;  // a single score has no gradient: what comes out is rounding
+  c.bf16_tolerance = 2e-2;                    // p, its gradient and o in dp - dy . o are rounded
+  return c;
 }
 
 std::vector<float> values(const Var& x) {

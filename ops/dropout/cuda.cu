@@ -25,7 +25,7 @@ void dropout_into(T* y, const T* x, const int32_t* row_index, int64_t N, int64_t
         offset + (row_index ? row_index[row] * F : 0);  // the number of the row's first element
     const int64_t block = first / 4 + thread % draws;
     if (block * 4 >= first + width) return;
-    const Philox numbers = philox(seed, stream, uint64_t(block));
+    const RandomBits numbers = philox(seed, stream, uint64_t(block));
     UNROLL for (int k = 0; k < 4; ++k) {
       const int64_t column = block * 4 + k - first, i = row * width + column;
       if (column < 0 || column >= width) continue;

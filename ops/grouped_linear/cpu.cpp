@@ -3,23 +3,13 @@
 #include "engine/reduce.hpp"
 #include "ops/grouped_linear/kernels.hpp"
 
-#include <algorithm>
-
 namespace rmoe::cpu {
 
 template <class T>
 void grouped_linear_fwd(T* y, const T* x, const T* w, const T* b, const int32_t* offsets, int64_t M,
                         int64_t E, int64_t F, int64_t C) {
-  constexpr int64_t kRows = 64;
   RMOE_CHECK(offsets[E] == M, "grouped_linear: offsets end at ", offsets[E], ", x has ", M, " rows");
-  if (b)
-    parallel_chunks(M, kRows, [=](int64_t begin, int64_t end) {
-      for (int64_t m = begin; m < end; ++m) {
-        const int64_t e = std::upper_bound(offsets, offsets + E, m) - offsets - 1;  // last to start by m
-        std::copy_n(b + e * F, F, y + m * F);
-      }
-    });
-  gemm_grouped<T>(E, offsets, Trans::yes, F, C, x, w, b ? T(1) : T(0), y);
+  gemm_grouped<T>(E, offsets, Trans::yes, F, C, x, w, T(0), y, b);
 }
 
 template <class T>

@@ -41,12 +41,13 @@ Arrays reference(const Arrays& in) {
 
 void check_blocks(const std::string& name, int64_t N, int64_t C, int64_t V, int64_t most_logits,
                   bool with_bias = true) {
-  OpCase c{.name = name,
-           .inputs = {random({N, C}), random({V, C}, -2, 2, 2)},
-           .op = [=](const Vars& in) { return op(in, most_logits); },
-           .reference = reference,
-           .weights = {1, 2},
-           .bf16_tolerance = 4e-2};  // bf16 logits: as far off as 2^-9 of them, and the sum of blocks rounded too
+  OpCase c{
+      .name = name,
+      .inputs = {random({N, C}), random({V, C}, -2, 2, 2)},
+      .op = [=](const Vars& in) { return op(in, most_logits); },
+      .reference = reference,
+      .weights = {1, 2},
+      .bf16_tolerance = 4e-2};  // bf16 logits: as far off as 2^-9 of them, and the sum of blocks rounded too
   if (with_bias) c.inputs.push_back(random({V}, -3, 3, 3));
   check_op(c);
 }

@@ -8,12 +8,12 @@ namespace {
 
 /// A block for every expert: no atomics, and the list of choices stays in the second-level cache.
 static __global__ void __launch_bounds__(kThreads)
-    expert_share_kernel(double* share, const int32_t* experts, int64_t M) {
+    expert_share_kernel(double* share, const int32_t* experts, int64_t M, int64_t all) {
   const int expert = blockIdx.x;
   int count = 0;
   for (int64_t i = threadIdx.x; i < M; i += kThreads) count += experts[i] == expert;
   count = block_reduce<Sum>(count);
-  if (threadIdx.x == 0) share[expert] = M == 0 ? 0.0 : double(count) / double(M);
+  if (threadIdx.x == 0) share[expert] = all == 0 ? 0.0 : double(count) / double(all);
 }
 
 }  // namespace
@@ -33,8 +33,8 @@ void load_balance_bwd(acc_t<T>* dprobs, const acc_t<T>* dloss, const double* sha
   for_each(N * E, [=] ON_DEVICE(int64_t i) { put(dprobs[i], *dloss * scale * float(share[i % E]), kept); });
 }
 
-void expert_share_fwd(double* share, const int32_t* experts, int64_t M, int64_t E) {
-  if (E > 0) LAUNCH(expert_share_kernel, unsigned(E), kThreads, 0, stream(), share, experts, M);
+void expert_share_fwd(double* share, const int32_t* experts, int64_t M, int64_t E, int64_t all) {
+  if (E > 0) LAUNCH(expert_share_kernel, unsigned(E), kThreads, 0, stream(), share, experts, M, all);
 }
 
 template void load_balance_fwd<float>(float*, const float*, const double*, int64_t, int64_t);

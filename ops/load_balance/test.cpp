@@ -80,6 +80,8 @@ TEST_CASE("expert_share counts exactly") {
   };
   CHECK(share({2, 0, 2, 2}, 3) == std::vector<double>{0.25, 0, 0.75});
   CHECK(share({}, 2) == std::vector<double>{0, 0});
+  const Tensor part = under_test(from_vector<int32_t>({2, 0}, {1, 2}));
+  CHECK(to_array(expert_share(part, 3, 8)).data == std::vector<double>{0.125, 0, 0.125});
   std::vector<int32_t> all_but_one(1000, 1);
   all_but_one[999] = 0;
   CHECK(share(all_but_one, 2) == std::vector<double>{0.001, 0.999});

@@ -228,7 +228,8 @@ class Backward {
 
 template <class T>
 void span_attention_fwd(T* o, acc_t<T>* lse, int32_t* mask, const T* q, const T* k, const T* v,
-                        const T* key_pe, const SpanSizes& n, double dropout, const RandomStream& random) {
+                        const T* key_pe, const SpanSizes& n, double dropout, uint64_t seed, uint64_t stream,
+                        int64_t offset) {
   const Inputs<T> in{q, k, v, key_pe, n, dropout};
   const Cut cut(n);
   const PackedSlots<T> slots(key_pe, n, false);
@@ -248,7 +249,7 @@ void span_attention_fwd(T* o, acc_t<T>* lse, int32_t* mask, const T* q, const T*
         lse[row + r] = softmax.lse;
         if (dropout > 0) {
           auto* words = reinterpret_cast<uint32_t*>(mask) + (row + r) * n.mask_words();
-          uniform_at_least(words, n.L, dropout, random.seed, random.stream, random.offset + (row + r) * n.L);
+          uniform_at_least(words, n.L, dropout, seed, stream, offset + (row + r) * n.L);
           expand_mask(keep.data(), words, n.L, T(1 / (1 - dropout)));
           for (int64_t j = 0; j < n.L; ++j) p.row(r)[j] *= keep[j];
         }
@@ -298,12 +299,12 @@ void span_attention_bwd(T* dq, T* dk, T* dv, acc_t<T>* dkey_pe, const T* dy, con
           (beta == 0 ? T(0) : T(beta) * dkey_pe[d * n.L + j]) + sum[j * (pe_size / n.L) + d];
 }
 
-#define RMOE_INSTANTIATE(T)                                                                                \
-  template void span_attention_fwd<T>(T*, acc_t<T>*, int32_t*, const T*, const T*, const T*, const T*,     \
-                                      const SpanSizes&, double, const RandomStream&);                      \
-  template void span_attention_bwd<T>(T*, T*, T*, T*, const T*, const T*, const T*, const T*, const T*,    \
-                                      const T*, const acc_t<T>*, const int32_t*, const SpanSizes&, double, \
-                                      double);
+#define RMOE_INSTANTIATE(T)                                                                                  \
+  template void span_attention_fwd<T>(T*, acc_t<T>*, int32_t*, const T*, const T*, const T*, const T*,       \
+                                      const SpanSizes&, double, uint64_t, uint64_t, int64_t);                \
+  template void span_attention_bwd<T>(T*, T*, T*, acc_t<T>*, const T*, const T*, const T*, const T*,         \
+                                      const T*, const T*, const acc_t<T>*, const int32_t*, const SpanSizes&, \
+                                      double, double);
 
 RMOE_INSTANTIATE(float)
 RMOE_INSTANTIATE(double)

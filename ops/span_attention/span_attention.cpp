@@ -8,7 +8,7 @@ namespace rmoe {
 namespace {
 
 SpanSizes checked_sizes(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& key_pe,
-                             int64_t heads) {
+                        int64_t heads) {
   RMOE_CHECK(q.rank() == 3 && heads > 0 && q.dim(2) > 0 && q.dim(2) % heads == 0, "span_attention: ", heads,
              " heads do not divide q ", q.shape());
   const int64_t B = q.dim(0), T = q.dim(1), C = q.dim(2), D = C / heads;
@@ -34,7 +34,8 @@ Var span_attention(const Var& q, const Var& k, const Var& v, const Var& key_pe, 
   const Tensor mask =
       dropout > 0 ? empty_like(Q, {size.B, heads, size.T, size.mask_words()}, DType::i32) : Tensor();
   count_flops(3 * product_flops);
-  DISPATCH(Q, span_attention_fwd, o, lse, mask, Q, K, V, E, size, dropout, random);
+  DISPATCH(Q, span_attention_fwd, o, lse, mask, Q, K, V, E, size, dropout, random.seed, random.stream,
+           random.offset);
   return record("span_attention", o, {q, k, v, key_pe}, [=](const Tensor& dy, Grads& d) {
     const bool of_q = d.wants(0), of_k = d.wants(1), of_v = d.wants(2), of_pe = d.wants(3);
     const Tensor dq = of_q ? empty_like(Q) : Tensor(), dk = of_k ? empty_like(K) : Tensor(),

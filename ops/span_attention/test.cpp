@@ -40,11 +40,20 @@ Arrays reference(const Arrays& in, const Sizes& n, double dropout) {
 
 OpCase sized(std::string name, const Sizes& n, double dropout = 0) {
   const Shape queries{n.B, n.T, n.H * n.D}, keys{n.B, n.L + n.T, n.H * n.D};
-  return {
+  OpCase c{
       std::move(name),
       {random(queries, -2, 2), random(keys, -1, 1, 2), random(keys, -1, 1, 3), random({n.D, n.L}, -1, 1, 4)},
       [=](const Vars& in) { return Vars{span_attention(in[0], in[1], in[2], in[3], n.H, dropout, kRandom)}; },
       [=](const Arrays& in) { return reference(in, n, dropout); }};
+  c.weights = {3};
+  c.bf16_tolerance = 2e-2;  // p, its gradient and o in dp - dy . o are rounded
+  return c;
+}
+
+/// The score of a single slot has no gradient: what comes out is rounding.
+OpCase single(OpCase c) {
+  c.float_grad_tolerance = 1e-3;
+  return c;
 }
 
 std::vector<float> values(const Var& x) {
@@ -61,9 +70,9 @@ Vars constants(const Arrays& arrays) {
 }  // namespace
 
 TEST_CASE("span_attention") {
-  check_op(sized("one token, one slot", {1, 1, 1, 1, 1}));
+  check_op(single(sized("one token, one slot", {1, 1, 1, 1, 1})));
   check_op(sized("one token", {2, 1, 6, 2, 3}));
-  check_op(sized("one slot", {2, 19, 1, 2, 3}));
+  check_op(single(sized("one slot", {2, 19, 1, 2, 3})));
   check_op(sized("span shorter than the block of tokens", {1, 37, 7, 2, 5}));
   check_op(sized("span longer", {2, 5, 23, 2, 5}));
   check_op(sized("several blocks, D = 44", {1, 35, 21, 1, 44}));
@@ -75,7 +84,7 @@ TEST_CASE("span_attention") {
 }
 
 TEST_CASE("span_attention with dropout") {
-  check_op(sized("one slot", {1, 19, 1, 2, 2}, 0.5));
+  check_op(single(sized("one slot", {1, 19, 1, 2, 2}, 0.5)));
   check_op(sized("few heads", {1, 37, 7, 2, 5}, 0.1));
   check_op(sized("many heads", {4, 18, 9, 5, 3}, 0.3));
   check_op(sized("rows longer than a run of random numbers", {1, 3, 150, 1, 3}, 0.1));
@@ -101,12 +110,14 @@ TEST_CASE("span_attention with blocks of many queries") {
 
 TEST_CASE("span_attention takes one Var for keys and values") {
   const Sizes n{2, 20, 5, 3, 4};
-  check_op({"k = v",
-            {random({2, 20, 12}, -2, 2), random({2, 25, 12}), random({4, 5})},
-            [=](const Vars& in) { return Vars{span_attention(in[0], in[1], in[1], in[2], 3, 0, kRandom)}; },
-            [=](const Arrays& in) {
-              return reference({in[0], in[1], in[1], in[2]}, n, 0);
-            }});
+  OpCase c{"k = v",
+           {random({2, 20, 12}, -2, 2), random({2, 25, 12}), random({4, 5})},
+           [=](const Vars& in) { return Vars{span_attention(in[0], in[1], in[1], in[2], 3, 0, kRandom)}; },
+           [=](const Arrays& in) {
+             return reference({in[0], in[1], in[1], in[2]}, n, 0);
+           }};
+  c.weights = {2};
+  check_op(c);
 }
 
 TEST_CASE("span_attention computes only the gradients that are wanted") {
