@@ -68,6 +68,7 @@ struct OptimizerConfig {
   double warmup_ratio = 0;
   std::string schedule = "constant";
   double min_lr = 0;
+  bool shard = false;
 
   template <class Visitor>
   void fields(Visitor& field) {
@@ -86,6 +87,7 @@ struct OptimizerConfig {
           "the same as a share of all steps, instead of warmup; 0: warmup it is");
     field("schedule", schedule, "after the warm-up: \"constant\", or \"cosine\" down to min_lr");
     field("min_lr", min_lr, "learning rate at the last step (cosine)");
+    field("shard", shard, "of several ranks each keeps a part of the moments and updates it (ZeRO-1)");
   }
 };
 

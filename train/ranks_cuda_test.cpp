@@ -63,6 +63,9 @@ TEST_CASE("ranks: two and four train as one does, and go on from each other's ch
   CHECK(numbers(folder / "one", "loss").size() == 10);
   train("two", {"--nproc", "2"});
   check_same_run(folder / "two", folder / "one");
+  train("shared", {"--nproc", "4", "--set", "optimizer.shard=true", "--steps", "5"});
+  train("shared", {"--nproc", "2", "--resume", "--set", "optimizer.shard=true"});
+  check_same_run(folder / "shared", folder / "one");
   train("four", {"--nproc", "4", "--steps", "5"});
   train("four", {"--nproc", "2", "--resume"});
   check_same_run(folder / "four", folder / "one");

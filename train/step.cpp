@@ -229,7 +229,7 @@ DType storage_type(const TrainConfig& train, Device device) {
 TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device, Ranks& all)
     : model(config.model, config.router, config.train.seed, storage_type(config.train, device), device),
       ranks(all),
-      optimizer(config.optimizer, model.parameters()),
+      optimizer(config.optimizer, model.parameters(), ranks),
       gradient_sums(ranks, model),
       stream(std::move(batches)),
       memory(model.initial_memory(config.train.batch / ranks.size())) {
@@ -254,7 +254,7 @@ StepResult train_step(TrainState& state, const Config& config, const Batch& batc
   if (analysis_due(config, state.step + 1)) analysis.emplace();
   state.memory = run_batch(state, config, batch, result, analysis);
 
-  const Tensor norm = global_norm(state.optimizer.gradients());
+  const Tensor norm = state.optimizer.grad_norm();
   result.grad_norm = norm.item();
   if (!std::isfinite(result.grad_norm)) explain_bad_gradient(state.model, state.step);
   if (analysis) result.analysis = analysis->metrics(state.model);
