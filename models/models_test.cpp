@@ -143,14 +143,14 @@ TEST_CASE("a capacity drops assignments in training and nowhere else") {
   const NoGrad guard;
   const ModelOutput free = model(batch.inputs, memory, {}),
                     full = model(batch.inputs, memory, {.limit_experts = true});
-  for (const LayerStats& layer : free.layers) CHECK(layer.routing.dropped == 0);
+  for (const LayerStats& layer : free.layers) CHECK(layer.routing.dropped() == 0);
   const RoutingStats& first = full.layers[0].routing;
   std::vector<int64_t> chosen(4);
   for (const int32_t e : first.experts.span<int32_t>()) ++chosen[e];
   int64_t over = 0;
   for (const int64_t n : chosen) over += std::max<int64_t>(n - 4, 0);
   CHECK(over > 0);
-  CHECK(first.dropped == over);
+  CHECK(first.dropped() == over);
   CHECK(largest_difference(free.hidden.value(), full.hidden.value()) > 1e-3);
 }
 

@@ -14,15 +14,15 @@ void RoutingSummary::add(const ModelOutput& output) {
     const RoutingStats& stats = output.layers[layer].routing;
     if (!stats.experts) continue;
     const Tensor probs = stats.probs.value();  // [N,E]
-    entries_.push_back({layer, expert_share(stats.experts, probs.dim(1)), entropy(probs), probs.dim(0),
-                        stats.experts.numel(), stats.dropped});
+    entries_.push_back({layer, expert_share(stats.experts, probs.dim(1)), entropy(probs), stats.kept,
+                        probs.dim(0), stats.experts.numel()});
   }
 }
 
 RoutingSummary::Numbers RoutingSummary::read(
     const std::function<std::vector<double>(std::vector<double>)>& over_ranks) const {
   std::vector<Tensor> all;
-  for (const Entry& e : entries_) all.insert(all.end(), {e.entropy, e.share});
+  for (const Entry& e : entries_) all.insert(all.end(), {e.entropy, e.kept, e.share});
   const std::vector<double> values = read_all(all);
   if (values.empty()) return {};
 
@@ -34,7 +34,7 @@ RoutingSummary::Numbers RoutingSummary::read(
     sums[0] += *next++;
     sums[1] += double(e.rows);
     sums[2] += double(e.assignments);
-    sums[3] += double(e.dropped);
+    sums[3] += double(e.assignments) - *next++;
     sums.resize(std::max(sums.size(), kSums + (e.layer + 1) * E));
     for (size_t i = 0; i < E; ++i) sums[kSums + e.layer * E + i] += *next++ * double(e.assignments);
   }

@@ -24,8 +24,8 @@ class RoutingSummary {
   /// One layer in one forward pass.
   struct Entry {
     size_t layer;
-    Tensor share, entropy;  // [E], []
-    int64_t rows, assignments, dropped;
+    Tensor share, entropy, kept;  // [E], [], [1]
+    int64_t rows, assignments;
   };
   std::vector<Entry> entries_;
 };
