@@ -107,17 +107,37 @@ void profile_backward(const Entry& entry, const Tensors& dys) {
     profile::mark(entry.op, profile::Pass::backward, bytes_of(dys) + 2 * bytes_of(entry.inputs));
 }
 
-void replay(Tape& t) {
+void append(Entry entry) {
+  for (const auto& slot : entry.inputs)
+    if (slot && slot->leaf) ++slot->readers;
+  tape().entries.push_back(std::move(entry));
+}
+
+void run(const Entry& entry, const Tensors& dys) {
+  Grads grads(entry.op, entry.inputs);
+  entry.backward(dys, grads);
+  grads.finish();
+  profile_backward(entry, dys);
+}
+
+void replay(Tape& t, const LeafDone& done) {
   while (!t.entries.empty()) {
     Entry entry = std::move(t.entries.back());
     t.entries.pop_back();
-    const Tensors dys = take_gradients(entry.outputs);
-    if (dys.empty()) continue;
-    Grads grads(entry.op, entry.inputs);
-    entry.backward(dys, grads);
-    grads.finish();
-    profile_backward(entry, dys);
+    if (const Tensors dys = take_gradients(entry.outputs); !dys.empty()) run(entry, dys);
+    for (const auto& slot : entry.inputs)
+      if (slot && slot->leaf && --slot->readers == 0 && done) done(*slot);
   }
+}
+
+void backward_from(const Vars& outputs, const Tensors& cotangents, const LeafDone& done) {
+  RMOE_CHECK(outputs.size() == cotangents.size(), "backward: ", cotangents.size(), " cotangents for ",
+             outputs.size(), " outputs");
+  RMOE_CHECK(any_requires_grad(outputs), "backward: nothing here depends on a parameter");
+  const NoGrad guard;
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].requires_grad()) add_to(*outputs[i].slot(), cotangents[i]);
+  replay(tape(), done);
 }
 
 }  // namespace
@@ -162,8 +182,8 @@ Vars record(const char* op, const Tensors& ys, const Vars& inputs, BackwardMany 
   profile_forward(op, ys, inputs);
   const bool differentiable = grad_enabled() && any_requires_grad(inputs);
   Vars outputs = make_outputs(ys, differentiable);
-  if (differentiable)
-    tape().entries.push_back({op, slots_of(inputs), slots_of(outputs), std::move(backward)});
+  if (!differentiable) return outputs;
+  append({op, slots_of(inputs), slots_of(outputs), std::move(backward)});
   return outputs;
 }
 
@@ -176,21 +196,13 @@ void no_gradient(const char* op, const Vars& inputs) {
   RMOE_CHECK(!grad_enabled() || !any_requires_grad(inputs), op, ": has no gradient; detach its inputs");
 }
 
-void backward(const Var& loss) {
+void backward(const Var& loss, const LeafDone& done) {
   RMOE_CHECK(loss.value().numel() == 1, "backward: the loss has shape ", loss.shape(),
              ", wanted one element");
-  backward({loss}, {full(loss.shape(), 1, acc_type(loss.value().dtype()), loss.value().device())});
+  backward_from({loss}, {full(loss.shape(), 1, loss.value().dtype(), loss.value().device())}, done);
 }
 
-void backward(const Vars& outputs, const Tensors& cotangents) {
-  RMOE_CHECK(outputs.size() == cotangents.size(), "backward: ", cotangents.size(), " cotangents for ",
-             outputs.size(), " outputs");
-  RMOE_CHECK(any_requires_grad(outputs), "backward: nothing here depends on a parameter");
-  const NoGrad guard;
-  for (size_t i = 0; i < outputs.size(); ++i)
-    if (outputs[i].requires_grad()) add_to(*outputs[i].slot(), cotangents[i]);
-  replay(tape());
-}
+void backward(const Vars& outputs, const Tensors& cotangents) { backward_from(outputs, cotangents, {}); }
 
 bool grad_enabled() { return tape().enabled; }
 
@@ -207,18 +219,17 @@ Vars recompute(const std::function<Vars(const Vars&)>& segment, const Vars& inpu
   Vars outputs =
       make_outputs(ys, true);  // leaves inside the segment may need a gradient even if no input does
   Vars kept = inputs;
-  tape().entries.push_back(
-      {"recompute", slots_of(inputs), slots_of(outputs), [=](const Tensors& dys, Grads& d) {
-         const NestedTape nested;
-         Vars again;
-         for (const Var& x : kept) again.push_back(make_outputs({x.value()}, x.requires_grad())[0]);
-         backward(segment(again), dys);
-         for (size_t i = 0; i < again.size(); ++i) {
-           if (!d.wants(i)) continue;
-           const Tensor dx = again[i].grad(), x = again[i].value();
-           d.give(i, dx ? dx : zeros(x.shape(), x.dtype(), x.device()));
-         }
-       }});
+  append({"recompute", slots_of(inputs), slots_of(outputs), [=](const Tensors& dys, Grads& d) {
+            const NestedTape nested;
+            Vars again;
+            for (const Var& x : kept) again.push_back(make_outputs({x.value()}, x.requires_grad())[0]);
+            backward(segment(again), dys);
+            for (size_t i = 0; i < again.size(); ++i) {
+              if (!d.wants(i)) continue;
+              const Tensor dx = again[i].grad(), x = again[i].value();
+              d.give(i, dx ? dx : zeros(x.shape(), x.dtype(), x.device()));
+            }
+          }});
   return outputs;
 }
 

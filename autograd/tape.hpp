@@ -66,9 +66,13 @@ Vars record(const char* op, const Tensors& ys, const Vars& inputs, BackwardMany 
 /// For ops without a gradient: an error if one would be needed.
 void no_gradient(const char* op, const Vars& inputs);
 
+/// Hears of every leaf whose gradient is complete, while backward goes on with others. Not of leaves that are
+/// read inside of recompute(): those are complete at the end.
+using LeafDone = std::function<void(const GradSlot& leaf)>;
+
 /// d(loss)/d(everything it depends on). `loss` has one element; gradients add up in the leaves. Empties the
 /// tape.
-void backward(const Var& loss);
+void backward(const Var& loss, const LeafDone& done = {});
 /// The general form: sum_i <outputs_i, cotangents_i>.
 void backward(const Vars& outputs, const Tensors& cotangents);
 

@@ -13,7 +13,7 @@ Var Var::leaf(Tensor value) {
 std::shared_ptr<GradSlot> Var::make_slot(const Tensor& value, bool leaf) {
   RMOE_CHECK(value.dtype() != DType::i32, "autograd: integers have no gradient");
   const DType dtype = leaf ? acc_type(value.dtype()) : value.dtype();
-  return std::make_shared<GradSlot>(GradSlot{value.shape(), dtype, value.device(), leaf, Tensor(), false});
+  return std::make_shared<GradSlot>(GradSlot{value.shape(), dtype, value.device(), leaf, Tensor()});
 }
 
 void Var::reserve_grad() {

@@ -17,6 +17,7 @@ struct GradSlot {
   bool leaf;    // a parameter: the buffer stays for the next step
   Tensor grad;  // allocated by the first backward that reaches it
   bool filled = false;
+  int readers = 0;  // ops on the tape that read a leaf, and so may still add to its gradient
 };
 
 class Var {

@@ -42,15 +42,28 @@ template <class T>
 void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatrix<T>& b, const Window& window,
                  T beta, T* c, int64_t ldc);
 
+/// While it lives, the parallel products of fp32 called in this thread round their factors to bf16, or do
+/// not. Sums, and what is added to them, stay fp32. gemm_serial, which attention is built from, never rounds.
+class Bf16Products {
+ public:
+  explicit Bf16Products(bool on);
+  ~Bf16Products();
+  Bf16Products(const Bf16Products&) = delete;
+  static bool on();
+
+ private:
+  bool before_;
+};
+
 /// One product in the calling thread.
 template <class T>
 void gemm_serial(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
                  int64_t ldb, T beta, T* c, int64_t ldc);
 
-/// One product by all threads.
+/// One product by all threads; bias_n, if there is one, is added to every row.
 template <class T>
 void gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
-          int64_t ldb, T beta, T* c, int64_t ldc);
+          int64_t ldb, T beta, T* c, int64_t ldc, const T* bias = nullptr);
 
 /// `batch` products; matrix i starts i * stride elements behind the first.
 template <class T>
@@ -59,10 +72,10 @@ void gemm_batched(int64_t batch, Trans ta, Trans tb, int64_t m, int64_t n, int64
                   int64_t stride_c);
 
 /// Rows grouped by expert: rows [offsets[e], offsets[e+1]) of A [M, k] times op(B_e) into the same rows of C
-/// [M, n]. B is stacked [E, n, k] if tb, else [E, k, n]; offsets has E + 1 entries.
+/// [M, n]. B is stacked [E, n, k] if tb, else [E, k, n], a bias [E, n]; offsets has E + 1 entries.
 template <class T>
 void gemm_grouped(int64_t experts, const int32_t* offsets, Trans tb, int64_t n, int64_t k, const T* a,
-                  const T* b, T beta, T* c);
+                  const T* b, T beta, T* c, const T* bias = nullptr);
 
 /// The weight gradient of the above: C_e [m, n] = beta C_e + A_e^T B_e over the rows of group e, A [M, m], B
 /// [M, n].

@@ -20,6 +20,10 @@ template <>
 const Kernel<double>* avx2<double>() {
   return nullptr;
 }
+template <>
+const Kernel<Pair>* avx2<Pair>() {
+  return nullptr;
+}
 }  // namespace rmoe::gemm_kernel
 
 #endif

@@ -20,6 +20,10 @@ template <>
 const Kernel<double>* avx512<double>() {
   return nullptr;
 }
+template <>
+const Kernel<Pair>* avx512<Pair>() {
+  return nullptr;
+}
 }  // namespace rmoe::gemm_kernel
 
 #endif

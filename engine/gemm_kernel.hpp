@@ -7,10 +7,21 @@
 
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 namespace rmoe::gemm_kernel {
 
-constexpr int64_t kDepth = 512;  // of k in one block
+/// Two neighbours along k rounded to bf16, the earlier one in the low half. In a product of pairs k counts
+/// pairs; it sums in fp32, of each pair the later product first: what AVX-512's vdpbf16ps does. Other kernels
+/// round the same way, except that it takes numbers below 1.2e-38 for 0.
+using Pair = uint32_t;
+
+/// What products of T are added up in.
+template <class T>
+using sum_t = std::conditional_t<std::is_same_v<T, Pair>, float, T>;
+
+template <class T>
+constexpr int64_t kDepth = std::is_same_v<T, Pair> ? 256 : 512;  // of k in one block
 constexpr int64_t kTileRows = 6;
 
 /// C_mn = beta C_mn + bias_n + sum_k A_mk B_kn for a packed B, rows k of [first, first + k) of it and columns
@@ -18,17 +29,17 @@ constexpr int64_t kTileRows = 6;
 template <class T>
 struct Product {
   int64_t m, k;
-  int64_t first = 0;              // A begins there: its element [m,0] meets row `first` of B
-  int64_t begin = 0, end;         // begin is the first column of a panel
-  const T* a;                     // [m,k], or [k,m] if transposed
-  int64_t lda;                    // between stored rows
-  bool transposed = false;        // A is
-  const int32_t* rows = nullptr;  // row i of A is stored row rows[i]; not for a transposed A
-  const T* packed;                // B, from its first column
-  int64_t packed_k, packed_n;     // its size when it was packed
-  T beta;                         // 0 never reads C
-  const T* bias = nullptr;        // from the first column, as c
-  T* c;
+  int64_t first = 0;               // A begins there: its element [m,0] meets row `first` of B
+  int64_t begin = 0, end;          // begin is the first column of a panel
+  const T* a;                      // [m,k], or [k,m] if transposed
+  int64_t lda;                     // between stored rows
+  bool transposed = false;         // A is
+  const T* b;                      // packed, from its first column
+  int64_t packed_k, packed_n;      // its size when it was packed
+  int64_t ldb = 0;                 // not packed: B as it is stored, whole vectors wide, rows so far apart
+  sum_t<T> beta;                   // 0 never reads C
+  const sum_t<T>* bias = nullptr;  // from the first column, as c
+  sum_t<T>* c;
   int64_t ldc;
 };
 
@@ -54,6 +65,7 @@ std::span<const Kernel<T>* const> available();
 /// One per instruction set; null in a build for another kind of processor.
 template <class T>
 const Kernel<T>* avx512();
+const Kernel<Pair>* avx512_bf16();
 template <class T>
 const Kernel<T>* avx2();
 template <class T>

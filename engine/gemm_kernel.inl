@@ -2,6 +2,7 @@
 //   RMOE_KERNEL        name of its function in gemm_kernel.hpp
 //   RMOE_VECTOR_BYTES  of one vector
 //   RMOE_MOST_VECTORS  width of a panel: kTileRows times as many accumulators fit the registers
+//   RMOE_BF16          if there is vdpbf16ps: this file is then about pairs alone
 // It calls nothing of the standard library, whose inline functions another file may have compiled for less.
 #include "engine/gemm_kernel.hpp"
 
@@ -100,8 +101,8 @@ void pack(T* packed, bool transposed, int64_t k, int64_t n, const T* b, int64_t 
           int64_t begin, int64_t end) {
   constexpr int64_t L = kLanes<T>;
   const int64_t padded_n = vectors<T>(n) * L;
-  for (int64_t k0 = 0; k0 < k; k0 += kDepth) {
-    const int64_t depth = least(kDepth, k - k0);
+  for (int64_t k0 = 0; k0 < k; k0 += kDepth<T>) {
+    const int64_t depth = least(kDepth<T>, k - k0);
     for (int64_t j = begin, next; j < end; j = next) {
       next = next_panel<T>(n, j);
       T* panel = packed + k0 * padded_n + j * depth;
@@ -128,34 +129,56 @@ template <class T>
 struct Tile {
   const T* a[kTileRows];
   int64_t lda;
-  T* c;
+  int64_t ldb;
+  sum_t<T>* c;
   int64_t ldc, columns;
-  T beta;
-  const T* bias;
+  sum_t<T> beta;
+  const sum_t<T>* bias;
 };
 
 /// x + beta c + bias, as far as the columns reach.
 template <class T, int kWidth>
-[[gnu::always_inline]] inline void store_row(const Tile<T>& to, int64_t r, const Vector<T> (&x)[kWidth]) {
+[[gnu::always_inline]] inline void store_row(const Tile<T>& to, int64_t r,
+                                             const Vector<sum_t<T>> (&x)[kWidth]) {
+  using S = sum_t<T>;
   constexpr int L = kLanes<T>;
-  T* c = to.c + r * to.ldc;
+  S* c = to.c + r * to.ldc;
   if (to.columns >= kWidth * L) {
 #pragma GCC unroll 8
     for (int v = 0; v < kWidth; ++v) {
-      Vector<T> y = x[v];
+      Vector<S> y = x[v];
       if (to.bias) y += load(to.bias + v * L);
-      if (to.beta != T(0)) y += to.beta * load(c + v * L);
+      if (to.beta != S(0)) y += to.beta * load(c + v * L);
       store(c + v * L, y);
     }
     return;
   }
-  T row[kWidth * L];
+  S row[kWidth * L];
   for (int v = 0; v < kWidth; ++v) store(row + v * L, x[v]);
   for (int64_t j = 0; j < to.columns; ++j) {
-    const T y = to.bias ? row[j] + to.bias[j] : row[j];
-    c[j] = to.beta != T(0) ? y + to.beta * c[j] : y;
+    const S y = to.bias ? row[j] + to.bias[j] : row[j];
+    c[j] = to.beta != S(0) ? y + to.beta * c[j] : y;
   }
 }
+
+template <class T>
+[[gnu::always_inline]] inline Vector<sum_t<T>> multiply_add(Vector<T> a, Vector<T> b, Vector<sum_t<T>> sum) {
+  if constexpr (!std::is_same_v<T, Pair>) {
+    return sum + a * b;
+  } else {
+#ifdef RMOE_BF16
+    return Vector<float>(_mm512_dpbf16_ps(__m512(sum), __m512bh(a), __m512bh(b)));
+#else
+    constexpr Pair kLater = 0xffff0000u;
+    sum += Vector<float>(a & kLater) * Vector<float>(b & kLater);
+    return sum + Vector<float>(a << 16) * Vector<float>(b << 16);
+#endif
+  }
+}
+
+/// Rows of k ahead of the product that a transposed A and its B are asked for: they lie far apart, where the
+/// processor does not foresee them.
+constexpr int64_t kAhead = 12;
 
 template <class T, bool kTransposed, int kRows, int kWidth>
 void multiply_tile(int64_t depth, const T* panel, const Tile<T>& tile) {
@@ -163,21 +186,26 @@ void multiply_tile(int64_t depth, const T* panel, const Tile<T>& tile) {
   const T* a[kRows];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) a[r] = tile.a[kTransposed ? 0 : r];
-  const int64_t lda = tile.lda;
+  const int64_t lda = tile.lda, ldb = tile.ldb;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
     for (int v = 0; v < kWidth; ++v) __builtin_prefetch(tile.c + r * tile.ldc + v * L, 1);
-  Vector<T> sum[kRows][kWidth] = {};
+  Vector<sum_t<T>> sum[kRows][kWidth] = {};
   for (int64_t i = 0; i < depth; ++i) {
     Vector<T> b[kWidth];
+    if (kTransposed) {
+      __builtin_prefetch(a[0] + (i + kAhead) * lda);
 #pragma GCC unroll 8
-    for (int v = 0; v < kWidth; ++v) b[v] = load(panel + i * kWidth * L + v * L);
+      for (int v = 0; v < kWidth; ++v) __builtin_prefetch(panel + (i + kAhead) * ldb + v * L);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < kWidth; ++v) b[v] = load(panel + i * ldb + v * L);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const Vector<T> x = Vector<T>{} + (kTransposed ? a[0][i * lda + r] : a[r][i]);
+      const Vector<T> x = (kTransposed ? a[0][i * lda + r] : a[r][i]) - Vector<T>{};
 #pragma GCC unroll 8
-      for (int v = 0; v < kWidth; ++v) sum[r][v] += x * b[v];
+      for (int v = 0; v < kWidth; ++v) sum[r][v] = multiply_add<T>(x, b[v], sum[r][v]);
     }
   }
 #pragma GCC unroll 8
@@ -210,22 +238,24 @@ struct Depth {
 /// All rows by the panels [first, last) of one block of k.
 template <class T>
 void multiply_block(const Product<T>& p, int64_t first, int64_t last, Depth k) {
-  const int64_t block = k.from / kDepth * kDepth, block_depth = least(kDepth, p.packed_k - block);
-  const T* packed = p.packed + block * vectors<T>(p.packed_n) * kLanes<T>;
+  const int64_t block = k.from / kDepth<T> * kDepth<T>, block_depth = least(kDepth<T>, p.packed_k - block);
+  const T* packed = p.b + block * vectors<T>(p.packed_n) * kLanes<T>;
   const int64_t tiles = (p.m + kTileRows - 1) / kTileRows, at = k.from - p.first;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t row = row_of_tile(p.m, tiles, t), rows = row_of_tile(p.m, tiles, t + 1) - row;
-    Tile<T> tile{{}, p.lda, nullptr, p.ldc, 0, at == 0 ? p.beta : T(1), nullptr};
+    Tile<T> tile{{}, p.lda, 0, nullptr, p.ldc, 0, at == 0 ? p.beta : sum_t<T>(1), nullptr};
     if (p.transposed)
       tile.a[0] = p.a + at * p.lda + row;
     else
-      for (int64_t r = 0; r < rows; ++r) tile.a[r] = p.a + (p.rows ? p.rows[row + r] : row + r) * p.lda + at;
+      for (int64_t r = 0; r < rows; ++r) tile.a[r] = p.a + (row + r) * p.lda + at;
     for (int64_t j = first, next; j < last; j = next) {
       next = next_panel<T>(p.packed_n, j);
       tile.c = p.c + row * p.ldc + j - p.begin;
       tile.columns = p.end - j;
       tile.bias = at == 0 && p.bias ? p.bias + j - p.begin : nullptr;
-      const T* panel = packed + j * block_depth + (k.from - block) * (next - j);
+      tile.ldb = p.ldb ? p.ldb : next - j;
+      const T* panel =
+          p.ldb ? p.b + k.from * p.ldb + j : packed + j * block_depth + (k.from - block) * (next - j);
       tile_function<T>(p.transposed, rows, (next - j) / kLanes<T>)(k.to - k.from, panel, tile);
     }
   }
@@ -236,7 +266,7 @@ void multiply(const Product<T>& p) {
   constexpr int64_t kCached = 96 * 1024;  // numbers of B that stay in the second-level cache
   Depth k{p.first, p.first};
   do {
-    k = {k.to, least((k.to / kDepth + 1) * kDepth, p.first + p.k)};
+    k = {k.to, least((k.to / kDepth<T> + 1) * kDepth<T>, p.first + p.k)};
     for (int64_t first = p.begin, last = first; first < p.end; first = last) {
       while (last < p.end && (last == first || (last - first) * (k.to - k.from) < kCached))
         last = next_panel<T>(p.packed_n, last);
@@ -250,6 +280,9 @@ constexpr Kernel<T> kKernel{RMOE_KERNEL_NAME, kLanes<T>, pack<T>, next_panel<T>,
 
 }  // namespace
 
+#ifdef RMOE_BF16
+const Kernel<Pair>* RMOE_KERNEL() { return &kKernel<Pair>; }
+#else
 template <>
 const Kernel<float>* RMOE_KERNEL<float>() {
   return &kKernel<float>;
@@ -258,5 +291,10 @@ template <>
 const Kernel<double>* RMOE_KERNEL<double>() {
   return &kKernel<double>;
 }
+template <>
+const Kernel<Pair>* RMOE_KERNEL<Pair>() {
+  return &kKernel<Pair>;
+}
+#endif
 
 }  // namespace rmoe::gemm_kernel

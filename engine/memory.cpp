@@ -91,34 +91,51 @@ void check_guard(const void* block, int64_t bytes) {
   }
 }
 
-}  // namespace
+/// While debugging, a GPU's blocks come from the driver one by one: the emulator knows where each one ends,
+/// and what was never written.
+bool comes_from_driver(const Pool& p, Device device) { return p.debug && device == Device::cuda; }
 
-void* allocate(int64_t bytes, Device device) {
-  if (bytes == 0) return nullptr;
-  Pool& p = pool();
-  const std::lock_guard lock(p.mutex);
-  Stats& stats = p.stats[static_cast<int>(device)];
-  const int64_t rounded = size_class(bytes);
-  RMOE_CHECK(device != Device::cuda || cuda::available(), "memory: ", cuda::why_unavailable());
-  void* block = device == Device::meta ? nullptr : take(p, rounded, device);
-  stats.in_use += rounded;
+void count(Stats& stats, int64_t bytes) {
+  stats.in_use += bytes;
   stats.peak = std::max(stats.peak, stats.in_use);
-  if (p.debug && device == Device::cpu) {
+}
+
+void* take_from_cache(Pool& p, int64_t bytes, Device device) {
+  if (device == Device::meta) return nullptr;
+  const int64_t rounded = size_class(bytes);
+  void* block = take(p, rounded, device);
+  if (p.debug) {
     std::memset(block, kPoison, bytes);
     std::memset(static_cast<char*>(block) + bytes, kGuard, rounded - bytes + kGuardBytes);
   }
   return block;
 }
 
+}  // namespace
+
+void* allocate(int64_t bytes, Device device) {
+  if (bytes == 0) return nullptr;
+  RMOE_CHECK(device != Device::cuda || cuda::available(), "memory: ", cuda::why_unavailable());
+  Pool& p = pool();
+  std::unique_lock lock(p.mutex);
+  count(p.stats[static_cast<int>(device)], size_class(bytes));
+  if (!comes_from_driver(p, device)) return take_from_cache(p, bytes, device);
+  lock.unlock();
+  return cuda::take_from_driver(bytes);
+}
+
 void release(void* block, int64_t bytes, Device device) noexcept {
   if (bytes == 0) return;
   Pool& p = pool();
-  const std::lock_guard lock(p.mutex);
-  const int64_t rounded = size_class(bytes);
-  p.stats[static_cast<int>(device)].in_use -= rounded;
+  std::unique_lock lock(p.mutex);
+  count(p.stats[static_cast<int>(device)], -size_class(bytes));
   if (!block) return;
-  if (p.debug && device == Device::cpu) check_guard(block, bytes);
-  p.free[static_cast<int>(device)][rounded].push_back(block);
+  if (comes_from_driver(p, device)) {
+    lock.unlock();  // the driver may first have to finish work that takes memory
+    return cuda::give_to_driver(block);
+  }
+  if (p.debug) check_guard(block, bytes);
+  p.free[static_cast<int>(device)][size_class(bytes)].push_back(block);
 }
 
 Stats stats(Device device) {

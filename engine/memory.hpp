@@ -24,7 +24,7 @@ void reset_peak(Device device);
 
 /// Tests switch this on: new blocks are filled with NaN, and a guard band behind each is checked when it is
 /// freed (a damaged one ends the program with a message: it is a kernel writing out of bounds). Only for
-/// blocks yet to come.
+/// blocks yet to come. A GPU's blocks are then not kept either, so that the emulator's own guards watch them.
 void set_debug(bool on);
 
 }  // namespace rmoe::memory

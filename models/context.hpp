@@ -13,6 +13,7 @@ struct Context {
   bool training = false;       // dropout on
   bool limit_experts = false;  // router.capacity_factor holds: in training, and where training is shown
   bool keep_outputs = false;   // keep every block's output for `trace`
+  bool bf16_products = false;  // products of attention's projections and of experts have bf16 factors
   uint64_t seed = 0;
   int64_t step = 0;
   int64_t first_stream =

@@ -1,5 +1,6 @@
 #include "models/llama.hpp"
 
+#include "engine/gemm.hpp"
 #include "ops/causal_attention/causal_attention.hpp"
 #include "ops/elementwise/elementwise.hpp"
 #include "ops/embedding/embedding.hpp"
@@ -45,6 +46,7 @@ CausalSelfAttention::CausalSelfAttention(const Scope& scope, const ModelConfig& 
       rope_theta(model.rope_theta) {}
 
 Var CausalSelfAttention::operator()(const Var& h, const Context& context) const {
+  const Bf16Products products(context.bf16_products);
   const auto attend = [&](const Var& x, const Var& y, const Var& values, KeptKeys* kept, int64_t first) {
     const Var queries = rope(x, heads, rope_theta, first), keys = rope(y, kv_heads, rope_theta, first);
     if (!kept) return causal_attention(queries, keys, values, heads);
@@ -65,7 +67,10 @@ LlamaBlock::LlamaBlock(const Scope& scope, const ModelConfig& model, const Route
 BlockOutput LlamaBlock::operator()(const Var& h, const RouterState& state, const Context& context) const {
   const Var h1 = add(h, attn(norm1(h), context));  // [B,T,C]
   const Var x = norm2(h1);
-  if (const auto* mlp = std::get_if<SwigluMlp>(&feed_forward)) return {add(h1, (*mlp)(x)), state, {}};
+  if (const auto* mlp = std::get_if<SwigluMlp>(&feed_forward)) {
+    const Bf16Products products(context.bf16_products);
+    return {add(h1, (*mlp)(x)), state, {}};
+  }
   const MoeOutput moe = std::get<Moe<SwigluExperts>>(feed_forward)(x, state, context);
   return {add(h1, moe.y), moe.state, moe.routing};
 }

@@ -1,5 +1,6 @@
 #include "models/lm.hpp"
 
+#include "engine/gemm.hpp"
 #include "ops/concat/concat.hpp"
 #include "ops/dropout/dropout.hpp"
 #include "ops/elementwise/elementwise.hpp"
@@ -38,6 +39,7 @@ SpanSelfAttention::SpanSelfAttention(const Scope& scope, const ModelConfig& mode
 
 Var SpanSelfAttention::operator()(const Var& h, const Tensor& memory, const Var& key_pe,
                                   const Context& context) const {
+  const Bf16Products products(context.bf16_products);
   const int64_t T = h.dim(1), C = h.dim(2), L = key_pe.dim(1);
   const RandomStream random = context.random(path, heads * T * L);
   const auto span = [&](const Var& q, const Var& keys, const Var& values) {

@@ -1,8 +1,10 @@
 #include "models/moe.hpp"
 
+#include "engine/gemm.hpp"
 #include "ops/activation/activation.hpp"
 #include "ops/dropout/dropout.hpp"
 #include "ops/elementwise/elementwise.hpp"
+#include "ops/experts/experts.hpp"
 #include "ops/grouped_linear/grouped_linear.hpp"
 #include "ops/reshape/reshape.hpp"
 #include "ops/swiglu/swiglu.hpp"
@@ -28,14 +30,15 @@ ReluExperts::ReluExperts(const Scope& scope, const ModelConfig& model)
   b2 = scope.parameter("b2", {E, C}, Init::constant(0));
 }
 
-Var ReluExperts::operator()(const Var& rows, const Routes& routes, const Context& context, int64_t T) const {
-  Var hidden = relu(grouped_linear(rows, w1, b1, routes.offsets));  // [M,F]
+Var ReluExperts::operator()(const Var& x, const Routes& routes, const Var& gates, const Context& context,
+                            int64_t T) const {
+  Var hidden = relu(grouped_linear(expert_dispatch(x, routes), w1, b1, routes.offsets));  // [M,F]
   if (context.training) {
     const RandomStream random = context.random(path, T * routes.top_k * hidden.dim(-1));
     hidden =
         dropout(hidden, dropout_p, random, routes.assignment);  // masks follow the token, not the sorted row
   }
-  return grouped_linear(hidden, w2, b2, routes.offsets);  // [M,C]
+  return expert_combine(grouped_linear(hidden, w2, b2, routes.offsets), gates, routes);
 }
 
 SwigluExperts::SwigluExperts(const Scope& scope, const ModelConfig& model) {
@@ -46,10 +49,9 @@ SwigluExperts::SwigluExperts(const Scope& scope, const ModelConfig& model) {
   w3 = scope.parameter("w3", {E, F, C}, init);
 }
 
-Var SwigluExperts::operator()(const Var& rows, const Routes& routes, const Context&, int64_t) const {
-  const Var gate = grouped_linear(rows, w1, {}, routes.offsets);  // [M,F]
-  const Var up = grouped_linear(rows, w3, {}, routes.offsets);    // [M,F]
-  return grouped_linear(swiglu(gate, up), w2, {}, routes.offsets);
+Var SwigluExperts::operator()(const Var& x, const Routes& routes, const Var& gates, const Context&,
+                              int64_t) const {
+  return swiglu_experts(x, routes, gates, w1, w3, w2);
 }
 
 SwigluMlp::SwigluMlp(const Scope& scope, const ModelConfig& model, int64_t F) {
@@ -82,12 +84,11 @@ MoeOutput Moe<Experts>::operator()(const Var& x, const RouterState& state, const
   const Routing routing = router_(tokens, state);
   const Gate& gate = routing.gate;
   const Routes routes = routes_for(gate, context);
-  const Var rows = experts_(expert_dispatch(tokens, routes), routes, context, T);  // [M,C]
-  const Var y = add_shared(expert_combine(rows, gate.weights, routes), tokens);    // [N,C]
-  return {
-      reshape(y, x.shape()),
-      routing.state,
-      {routing.logits, gate.probs, gate.weights.value(), gate.experts, gate.experts.numel() - routes.rows}};
+  const Bf16Products products(context.bf16_products);                                    // not in the router
+  const Var y = add_shared(experts_(tokens, routes, gate.weights, context, T), tokens);  // [N,C]
+  return {reshape(y, x.shape()),
+          routing.state,
+          {routing.logits, gate.probs, gate.weights.value(), gate.experts, routes.offsets.rows(E_, 1)}};
 }
 
 template class Moe<ReluExperts>;

@@ -19,8 +19,9 @@ struct ReluExperts {
   uint64_t path;
 
   ReluExperts(const Scope& scope, const ModelConfig& model);
-  /// rows [M,C], sorted by expert.
-  Var operator()(const Var& rows, const Routes& routes, const Context& context, int64_t T) const;
+  /// The sum of every token's experts, weighted by its gates [N,K]: x [N,C] -> [N,C].
+  Var operator()(const Var& x, const Routes& routes, const Var& gates, const Context& context,
+                 int64_t T) const;
 };
 
 /// SwiGLU experts of the Llama setting: w2 (silu(w1 x) * w3 x), no biases.
@@ -29,7 +30,8 @@ struct SwigluExperts {
   Var w2;      // [E,C,F]
 
   SwigluExperts(const Scope& scope, const ModelConfig& model);
-  Var operator()(const Var& rows, const Routes& routes, const Context& context, int64_t T) const;
+  Var operator()(const Var& x, const Routes& routes, const Var& gates, const Context& context,
+                 int64_t T) const;
 };
 
 /// w2 (silu(w1 x) * w3 x): a feed-forward block without experts, or a shared expert.
@@ -44,10 +46,13 @@ struct SwigluMlp {
 /// What a layer's router did, for auxiliary losses, the step line, analyses and `trace`. Undefined in a dense
 /// layer.
 struct RoutingStats {
-  Var logits, probs;    // [N,E]
-  Tensor weights;       // [N,K]
-  Tensor experts;       // [N,K] i32, chosen; some may have dropped the token
-  int64_t dropped = 0;  // of the N*K assignments
+  Var logits, probs;  // [N,E]
+  Tensor weights;     // [N,K]
+  Tensor experts;     // [N,K] i32, chosen; some may have dropped the token
+  Tensor kept;        // i32 [1], how many of the N*K assignments were not dropped
+
+  /// Waits for the device.
+  int64_t dropped() const { return experts.numel() - int64_t(kept.item()); }
 };
 
 struct MoeOutput {

@@ -60,6 +60,20 @@ TEST_CASE("tape: recompute gives the gradients of inputs and of captured leaves"
   CHECK(grad_of(w) == std::vector<double>{1, 4});
 }
 
+TEST_CASE("tape: every leaf is told of once, when its gradient is complete") {
+  const Var a = Var::leaf(full({3}, 2, DType::f64)), b = Var::leaf(full({3}, 5, DType::f64));
+  const auto loss = [&] { return sum(mul(mul(a, b), a)); };  // a is read by two ops, b by the first
+  std::vector<std::pair<const GradSlot*, double>> told;
+  for (int pass = 0; pass < 2; ++pass)
+    backward(loss(), [&](const GradSlot& leaf) { told.emplace_back(&leaf, leaf.grad.span<double>()[0]); });
+  const std::vector<std::pair<const GradSlot*, double>> wanted{
+      {a.slot().get(), 20}, {b.slot().get(), 4}, {a.slot().get(), 40}, {b.slot().get(), 8}};
+  CHECK(told == wanted);
+  Var c = Var::leaf(full({3}, 2, DType::f64));
+  const auto square = [&](const Vars& in) { return Vars{mul(mul(in[0], c), c)}; };
+  backward(sum(recompute(square, {a})[0]), [&](const GradSlot& leaf) { CHECK(&leaf == a.slot().get()); });
+}
+
 TEST_CASE("tape: a value that no backward needs is freed at once") {
   const Var x = Var::leaf(zeros({1 << 16}, DType::f32));
   const int64_t before = memory::stats(Device::cpu).in_use;

@@ -149,7 +149,7 @@ TEST_CASE("golden: ten steps of Adam") {
             losses(model(inputs, model.initial_memory(inputs.dim(0)), {}), targets, model.router());
         total.push_back(l.total.value().item());
         backward(l.total);
-        optimizer.step(step, 1e-3, 1);
+        optimizer.step(step, 1e-3, full({}, 1, DType::f64));
       }
       std::vector<NamedTensor> got{{"total_losses", from_vector(total, {10})}};
       for (const NamedTensor& w : wanted)

@@ -248,6 +248,8 @@ Tensor beside(const Var& x, const Tensor& integers) {
   return x.value().device() == Device::cuda ? to(integers, Device::cuda) : integers;
 }
 
+Tensor under_test(const Tensor& x) { return cuda::available() ? to(x, Device::cuda) : x; }
+
 std::string error_of(const std::function<void()>& f) {
   try {
     f();

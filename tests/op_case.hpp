@@ -60,6 +60,9 @@ void check_op(const OpCase& op_case);
 /// Integers on the device of x, for ops that take both.
 Tensor beside(const Var& x, const Tensor& integers);
 
+/// x where check_op() runs: on the GPU of this program, if it has one. For what a table cannot say.
+Tensor under_test(const Tensor& x);
+
 /// The text of the error that f throws; a failed check if it throws none.
 std::string error_of(const std::function<void()>& f);
 

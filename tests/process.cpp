@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <fstream>
+#include <iterator>
 #include <signal.h>
 #include <sstream>
 #include <sys/wait.h>
@@ -55,6 +56,12 @@ Process::~Process() {
 }
 
 void Process::signal(int number) { kill(pid_, number); }
+
+std::vector<pid_t> Process::children() const {
+  const std::string task = "/proc/" + std::to_string(pid_) + "/task/" + std::to_string(pid_);
+  std::ifstream file(task + "/children");
+  return {std::istream_iterator<pid_t>(file), {}};
+}
 
 std::string Process::printed() const { return read_text(out_); }
 

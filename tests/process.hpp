@@ -25,6 +25,8 @@ class Process {
   ~Process();
   Process(const Process&) = delete;
   void signal(int number);
+  /// Processes it has started and that are still there, oldest first.
+  std::vector<pid_t> children() const;
   /// What it has printed to standard output by now.
   std::string printed() const;
   /// Waits for the end; what it printed comes with the result.

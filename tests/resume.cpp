@@ -60,13 +60,21 @@ TEST_CASE("resume: 20 steps are 10 steps, stop, 10 steps, to the last bit") {
     }
 }
 
-TEST_CASE("resume: one, two and three threads give the same bits") {
-  const TestFolder folder;
-  make_toy(folder);
-  for (const char* threads : {"1", "2", "3"})
-    REQUIRE(rmoe(folder.path(), train_toy(threads, {"--threads", threads})).code == 0);
-  check_same_run(folder / "1", folder / "2");
-  check_same_run(folder / "1", folder / "3");
+TEST_CASE("resume: one, two and three threads give the same bits, with bf16 products others") {
+  for (const char* bf16 : {"false", "true"}) {
+    CAPTURE(bf16);
+    const TestFolder folder;
+    make_toy(folder);
+    const auto train = [&](const std::string& run, const std::string& threads, const std::string& mode) {
+      const auto options = train_toy(run, {"--threads", threads, "--set", "train.bf16_gemm=" + mode});
+      REQUIRE(rmoe(folder.path(), options).code == 0);
+    };
+    for (const char* threads : {"1", "2", "3"}) train(threads, threads, bf16);
+    check_same_run(folder / "1", folder / "2");
+    check_same_run(folder / "1", folder / "3");
+    train("other", "1", bf16 == std::string("true") ? "false" : "true");
+    CHECK(weights(folder / "1") != weights(folder / "other"));
+  }
 }
 
 TEST_CASE("resume: micro-batches of any number leave the masks and the memory alone") {

@@ -14,44 +14,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kConfig = R"([train]
-batch = 4
-block = 240
-micro_batches = 2
-eval_every = 4
-log_every = 1
-analyze_every = 0
-[optimizer]
-name = "adamw"
-lr = 1e-2
-warmup_ratio = 0.1
-schedule = "cosine"
-)";
-
-/// A folder with a small llama that has read bytes of every kind the files below need (run "base"), a file of
-/// instructions and a config.
+/// A folder with a small llama that has hardly learned anything (run "base"), and what to teach it.
 void make_sft(const TestFolder& folder) {
-  const fs::path golden = fs::path(RMOE_SOURCE_DIR) / "tests/golden/tasks";
-  std::string text;
-  for (const auto& entry : fs::directory_iterator(golden / "hub")) text += read_text(entry.path());
-  for (const char* word : {"red", "green", "blue", "seven"})
-    text += concat(
-        "Below is an instruction that describes a task, paired with an input that provides further "
-        "context. Write a response that appropriately completes the request.\n\n### Instruction:\nRepeat "
-        "the word.\n\n### Input:\n",
-        word, "\n\n### Response:", word, "\n");
-  for (int c = 0; c < 256; ++c)
-    if (c != 0) text += char(c);
-  make_toy(folder);
-  write_text(folder / "toy.txt", text + text + text);
-  write_text(folder / "sft.toml", kConfig);
-  nlohmann::json records = nlohmann::json::array();
-  for (const char* word : {"red", "green", "blue", "seven", "one", "two", "three", "four", "five", "six"})
-    records.push_back({{"instruction", "Repeat the word."}, {"input", word}, {"output", word}});
-  write_text(folder / "words.json", records.dump());
-  const ProcessResult base =
-      rmoe(folder.path(), train_toy("base", {"--steps", "6", "--set", "model.kind=llama", "--set",
-                                             "model.dropout=0", "--set", "train.block=64"}));
+  make_instructions(folder);
+  std::vector<std::string> args = kToyLlama;
+  args.insert(args.end(), {"--steps", "6"});
+  const ProcessResult base = rmoe(folder.path(), train_toy("base", args));
   REQUIRE_MESSAGE(base.code == 0, base.err);
 }
 
@@ -87,8 +55,11 @@ TEST_CASE("sft: it learns, stops and goes on to the same bits, and keeps what is
   CHECK(whole.out.starts_with("done: 8 examples, 12 steps, valid loss "));
   const auto losses = metric(folder / "whole", "loss");
   REQUIRE(losses.size() == 12);
-  CHECK(std::stod(losses.back()) < 0.9 * std::stod(losses.front()));
-  CHECK(metric(folder / "whole", "valid_loss").size() == 3);
+  CHECK(std::stod(losses.back()) < 0.7 * std::stod(losses.front()));  // 0.637
+  const auto valid = metric(folder / "whole", "valid_loss");          // of words it does not learn
+  REQUIRE(valid.size() == 3);
+  CHECK(std::stod(valid[1]) < 0.95 * std::stod(valid[0]));
+  CHECK(std::stod(valid[2]) < std::stod(valid[1]));
 
   const std::vector<std::string> half = {"--set", "sft.epochs=6", "--set", "train.checkpoint_every=5"};
   Process process(folder.path(), sft("halves", half));
@@ -132,9 +103,8 @@ TEST_CASE("sft: mistakes are one line each") {
 TEST_CASE("eval: tasks from the command line, as table, JSON and samples") {
   const TestFolder folder;
   make_sft(folder);
-  const std::string golden = (fs::path(RMOE_SOURCE_DIR) / "tests/golden/tasks/hub").string();
-  const std::vector<std::string> eval = {"eval",        "base", "--tasks", "arc_easy,lambada_openai",
-                                         "--tasks-dir", golden};
+  const std::vector<std::string> eval = {"eval",        "base",     "--tasks", "arc_easy,lambada_openai",
+                                         "--tasks-dir", toy_tasks()};
   const ProcessResult table = rmoe(folder.path(), eval);
   CHECK_MESSAGE(table.code == 0, table.err);
   CHECK(table.out.find("|arc_easy      |      1|none  |     0|acc       |↑  |") != std::string::npos);

@@ -101,10 +101,11 @@ Memory warm_memory(const Model& model) {
   return model(batch.targets, model.initial_memory(2), {}).memory;
 }
 
-Tensors gradients(const TinyCase& c, uint64_t seed) {
+Tensors gradients(const TinyCase& c, uint64_t seed, bool bf16_products) {
   Model model(c.model, c.router, seed);
   const Batch batch = tiny_batch(c.model);
-  const Context context{.training = true, .limit_experts = true, .seed = 4, .step = 1};
+  const Context context{
+      .training = true, .limit_experts = true, .bf16_products = bf16_products, .seed = 4, .step = 1};
   backward(losses(model(batch.inputs, warm_memory(model), context), batch.targets, c.router).total);
   Tensors grads;
   for (const Parameter& p : model.parameters()) grads.push_back(p.var.grad());

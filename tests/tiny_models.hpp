@@ -29,7 +29,7 @@ void spread_parameters(const Model& model);
 Memory warm_memory(const Model& model);
 
 /// Gradients of all parameters of a float model made with `seed`, training mode, memory in use.
-Tensors gradients(const TinyCase& c, uint64_t seed);
+Tensors gradients(const TinyCase& c, uint64_t seed, bool bf16_products = false);
 
 bool same_bits(const Tensors& a, const Tensors& b);
 double largest_difference(const Tensor& a, const Tensor& b);

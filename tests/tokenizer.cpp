@@ -58,9 +58,12 @@ TEST_CASE("rmoe tokenizer: bytes, from text to text") {
 
 TEST_CASE("rmoe tokenizer: SentencePiece, and what it exports" * doctest::skip(!can_train_sentencepiece())) {
   const TestFolder folder;
-  folder.write("text.txt", rhyme(400));
-  const ProcessResult trained = tokenizer(folder, {"train", "--vocab", "400", "--out", "t", "text.txt"});
-  CHECK(trained.code == 0);
+  folder.write("text.txt", rhyme(50));
+  const ProcessResult trained = tokenizer(folder, {"train", "--vocab", "2000", "--out", "t", "text.txt"});
+  CHECK_MESSAGE(trained.code == 0, trained.err);
+  CHECK(trained.err.find("the text gives no more than 487 tokens, 2000 were wanted: give it more text, or "
+                         "ask for --vocab 487\n") != std::string::npos);
+  CHECK(trained.out.starts_with("tokenizer.model: 487 tokens\n"));
   const std::string ids = done(folder, {"encode", "t", "text.txt"});
   done(folder, {"export", "t", "--out", "hf"});
   CHECK(done(folder, {"encode", "hf", "text.txt"}) == ids);

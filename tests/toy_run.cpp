@@ -1,7 +1,10 @@
 #include "tests/toy_run.hpp"
 
+#include "engine/error.hpp"
 #include "engine/random.hpp"
 
+#include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 namespace rmoe::test {
@@ -40,6 +43,20 @@ lr = 3e-3
 warmup = 5
 )";
 
+constexpr const char* kSftConfig = R"([train]
+batch = 4
+block = 240
+micro_batches = 2
+eval_every = 4
+log_every = 1
+analyze_every = 0
+[optimizer]
+name = "adamw"
+lr = 1e-2
+warmup_ratio = 0.1
+schedule = "cosine"
+)";
+
 }  // namespace
 
 void make_toy(const TestFolder& folder) {
@@ -54,6 +71,33 @@ void make_toy(const TestFolder& folder) {
   write_text(folder / "toy.txt", text);
   write_text(folder / "toy.toml", kToyConfig);
 }
+
+void make_instructions(const TestFolder& folder) {
+  std::set<std::filesystem::path> files;  // in order: the system lists them in any
+  for (const auto& entry : std::filesystem::directory_iterator(toy_tasks())) files.insert(entry.path());
+  std::string text;
+  for (const auto& file : files) text += read_text(file);
+  for (const char* word : {"red", "green", "blue", "seven"})
+    text += concat(
+        "Below is an instruction that describes a task, paired with an input that provides further "
+        "context. Write a response that appropriately completes the request.\n\n### Instruction:\nRepeat "
+        "the word.\n\n### Input:\n",
+        word, "\n\n### Response:", word, "\n");
+  for (int c = 0; c < 256; ++c)
+    if (c != 0) text += char(c);
+  make_toy(folder);
+  write_text(folder / "toy.txt", text + text + text);
+  write_text(folder / "sft.toml", kSftConfig);
+  nlohmann::json records = nlohmann::json::array();
+  for (const char* word : {"red", "green", "blue", "seven", "one", "two", "three", "four", "five", "six"})
+    records.push_back({{"instruction", "Repeat the word."}, {"input", word}, {"output", word}});
+  write_text(folder / "words.json", records.dump());
+}
+
+std::string toy_tasks() { return RMOE_SOURCE_DIR "/tests/golden/tasks/hub"; }
+
+const std::vector<std::string> kToyLlama{"--set", "model.kind=llama", "--set", "model.dropout=0",
+                                         "--set", "train.block=64"};
 
 std::vector<std::string> train_toy(const std::string& run, std::vector<std::string> extra) {
   std::vector<std::string> args{"train", "toy.toml", "--run", run};

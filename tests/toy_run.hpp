@@ -8,6 +8,14 @@ namespace rmoe::test {
 /// Writes toy.txt and toy.toml into the folder: a 2-layer lm, 4 streams of 16 tokens, span 24, dropout on.
 void make_toy(const TestFolder& folder);
 
+/// The same with a text of bytes of every kind that tasks and instructions need, sft.toml, and words.json
+/// with ten instructions.
+void make_instructions(const TestFolder& folder);
+/// Small files of all tasks.
+std::string toy_tasks();
+/// What makes a llama of the toy.
+extern const std::vector<std::string> kToyLlama;
+
 /// `rmoe train toy.toml --run RUN extra...`
 std::vector<std::string> train_toy(const std::string& run, std::vector<std::string> extra = {});
 

@@ -1,10 +1,10 @@
 #include "train/command_options.hpp"
 
+#include "engine/comm/launch_ranks.hpp"
 #include "engine/cuda/backend.hpp"
 #include "engine/error.hpp"
 #include "engine/parallel.hpp"
 
-#include <fstream>
 #include <unistd.h>
 
 namespace rmoe {
@@ -17,9 +17,7 @@ void become_program_with_cuda() {
   const std::filesystem::path program =
       std::filesystem::read_symlink("/proc/self/exe").replace_filename("rmoe-cuda");
   if (!std::filesystem::exists(program)) return;
-  std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  std::vector<std::string> arguments;
-  for (std::string argument; std::getline(file, argument, '\0');) arguments.push_back(argument);
+  std::vector<std::string> arguments = own_command();
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);

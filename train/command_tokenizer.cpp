@@ -81,8 +81,10 @@ int run_train(const Options& o) {
     const BpeTokenizer tokenizer(learn(o, texts, progress));
     save(tokenizer, o.out);
     if (tokenizer.size() < o.vocabulary)
-      line.say(fmt::format("the text gives no more than {} tokens, {} were wanted", tokenizer.size(),
-                           o.vocabulary));
+      line.say(
+          fmt::format("the text gives no more than {0} tokens, {1} were wanted: give it more text, or ask "
+                      "for --vocab {0}",
+                      tokenizer.size(), o.vocabulary));
     describe(tokenizer);
     fmt::print("data.tokens = \"{}\"\n", o.out);
     return 0;

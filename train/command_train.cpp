@@ -1,3 +1,4 @@
+#include "engine/comm/launch_ranks.hpp"
 #include "train/checkpoint.hpp"
 #include "train/command_options.hpp"
 #include "train/commands.hpp"
@@ -16,6 +17,7 @@ struct Options {
   RunOptions run;
   int64_t steps = -1;
   MachineOptions machine;
+  int nproc = 1;
 };
 
 fs::path default_run(const Options& o, const Config& config) {
@@ -24,6 +26,9 @@ fs::path default_run(const Options& o, const Config& config) {
 
 int run_train(Options o) {
   o.run.device = o.machine.apply();
+  const Environment environment = process_environment();
+  if (o.nproc > 1 && !started_by_launch_ranks(environment)) return launch_ranks(o.nproc);
+  o.run.launch = launch_from_environment(environment);
   if (o.steps >= 0) o.config.overrides.push_back(concat("train.steps=", o.steps));
   Config config = o.config.load();
   if (o.run.run.empty()) o.run.run = default_run(o, config);
@@ -36,6 +41,7 @@ int run_train(Options o) {
   fs::create_directories(o.run.run);
   watch_stop_signals();
   const RunResult result = train(config, corpus, o.run);
+  if (!result.is_first) return result.interrupted ? kInterrupted : 0;
   if (result.interrupted) {
     fmt::print("stopped at step {} of {}, saved; go on with --resume --run {}\n", result.step,
                config.train.steps, o.run.run.string());
@@ -61,6 +67,10 @@ void add_train(CLI::App& app, Action& run) {
   command->add_option("--run", o->run.run, "run folder; default runs/CONFIG-ROUTER");
   command->add_flag("--resume", o->run.resume, "go on from the newest intact checkpoint, if there is one");
   command->add_option("--init", o->run.init, "start from these parameters (safetensors)");
+  command
+      ->add_option("--nproc", o->nproc,
+                   "ranks on this machine, a GPU each; other launchers set RANK, WORLD_SIZE...")
+      ->check(CLI::PositiveNumber);
   o->machine.add_to(*command);
   command->callback([o, &run] { run = [o] { return run_train(*o); }; });
 }

@@ -18,6 +18,7 @@ struct TrainConfig {
   int64_t block = 512;
   int64_t micro_batches = 2;
   std::string precision = "fp32";
+  bool bf16_gemm = false;
   int64_t seed = 1;
   int64_t eval_every = 1000;
   int64_t eval_blocks = 100;
@@ -38,6 +39,10 @@ struct TrainConfig {
           "norms and losses computed, in fp32 all the same");
     field("micro_batches", micro_batches,
           "parts a batch is computed in, one after the other; B must be a multiple");
+    field(
+        "bf16_gemm", bf16_gemm,
+        "training on a CPU multiplies bf16 factors in attention's projections and experts, and sums in fp32; "
+        "routers, norms, losses and all that is stored stay fp32");
     field("seed", seed, "of the initial weights, dropout and data order");
     field("eval_every", eval_every, "steps between validations; 0 validates at the end only");
     field("eval_blocks", eval_blocks, "blocks of a validation during training");
@@ -63,6 +68,7 @@ struct OptimizerConfig {
   double warmup_ratio = 0;
   std::string schedule = "constant";
   double min_lr = 0;
+  bool shard = false;
 
   template <class Visitor>
   void fields(Visitor& field) {
@@ -81,6 +87,7 @@ struct OptimizerConfig {
           "the same as a share of all steps, instead of warmup; 0: warmup it is");
     field("schedule", schedule, "after the warm-up: \"constant\", or \"cosine\" down to min_lr");
     field("min_lr", min_lr, "learning rate at the last step (cosine)");
+    field("shard", shard, "of several ranks each keeps a part of the moments and updates it (ZeRO-1)");
   }
 };
 

@@ -22,7 +22,7 @@ std::set<std::string> decaying(const std::string& tiny, const std::string& decay
   const Batch batch = tiny_batch(c.model);
   const Var total = losses(model(batch.inputs, model.initial_memory(2), {}), batch.targets, c.router).total;
   backward(scale(total, 0));
-  optimizer.step(1, 1e-2, 1);
+  optimizer.step(1, 1e-2, full({}, 1, DType::f64));
   std::set<std::string> changed;
   for (size_t i = 0; i < before.size(); ++i) {
     const Parameter& p = model.parameters()[i];

@@ -1,7 +1,9 @@
 #include "train/peak.hpp"
 
+#include "engine/cuda/backend.hpp"
 #include "engine/parallel.hpp"
 #include "engine/tensor.hpp"
+#include "ops/linear/linear.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -66,6 +68,22 @@ double measure_gemm_peak() {
 #pragma omp parallel for num_threads(threads) reduction(+ : sum)
   for (int thread = 0; thread < threads; ++thread) sum += rate_of_this_thread();
   return sum;
+}
+
+double measure_peak(Device device, DType dtype) {
+  if (device != Device::cuda) return measure_gemm_peak();
+  constexpr int64_t kSize = 2048;
+  const NoGrad guard;
+  const Var a(zeros({kSize, kSize}, dtype, device)), b(zeros({kSize, kSize}, dtype, device));
+  double best = 0;
+  for (int i = 0; i < 4; ++i) {  // the first chooses an algorithm
+    cuda::synchronize();
+    const auto begin = std::chrono::steady_clock::now();
+    const Var c = linear(a, b, {});
+    cuda::synchronize();
+    best = std::max(best, 2.0 * kSize * kSize * kSize / seconds_since(begin));
+  }
+  return best;
 }
 
 double measure_bandwidth() {

@@ -5,7 +5,7 @@
 #include "ops/load_balance/load_balance.hpp"
 
 #include <algorithm>
-#include <map>
+#include <numeric>
 
 namespace rmoe {
 
@@ -14,34 +14,37 @@ void RoutingSummary::add(const ModelOutput& output) {
     const RoutingStats& stats = output.layers[layer].routing;
     if (!stats.experts) continue;
     const Tensor probs = stats.probs.value();  // [N,E]
-    entries_.push_back({layer, expert_share(stats.experts, probs.dim(1)), entropy(probs), probs.dim(0),
-                        stats.experts.numel(), stats.dropped});
+    entries_.push_back({layer, expert_share(stats.experts, probs.dim(1)), entropy(probs), stats.kept,
+                        probs.dim(0), stats.experts.numel()});
   }
 }
 
-RoutingSummary::Numbers RoutingSummary::read() const {
+RoutingSummary::Numbers RoutingSummary::read(
+    const std::function<std::vector<double>(std::vector<double>)>& over_ranks) const {
   std::vector<Tensor> all;
-  for (const Entry& e : entries_) all.insert(all.end(), {e.entropy, e.share});
+  for (const Entry& e : entries_) all.insert(all.end(), {e.entropy, e.kept, e.share});
   const std::vector<double> values = read_all(all);
   if (values.empty()) return {};
 
-  double entropy_sum = 0;
-  int64_t rows = 0, assignments = 0, dropped = 0;
-  std::map<size_t, std::vector<double>> counts;  // assignments of each expert, by layer
+  constexpr size_t kSums = 4;  // of entropies, rows, assignments, dropped ones
+  const size_t E = size_t(entries_[0].share.numel());
+  std::vector<double> sums(kSums);
   auto next = values.begin();
   for (const Entry& e : entries_) {
-    entropy_sum += *next++;
-    rows += e.rows;
-    assignments += e.assignments;
-    dropped += e.dropped;
-    std::vector<double>& count = counts[e.layer];
-    count.resize(e.share.numel());
-    for (double& c : count) c += *next++ * double(e.assignments);
+    sums[0] += *next++;
+    sums[1] += double(e.rows);
+    sums[2] += double(e.assignments);
+    sums[3] += double(e.assignments) - *next++;
+    sums.resize(std::max(sums.size(), kSums + (e.layer + 1) * E));
+    for (size_t i = 0; i < E; ++i) sums[kSums + e.layer * E + i] += *next++ * double(e.assignments);
   }
-  Numbers numbers{.entropy = entropy_sum / double(rows), .drop_ratio = double(dropped) / double(assignments)};
-  const double mean = double(assignments) / double(entries_[0].share.numel()) / double(counts.size());
-  for (const auto& [layer, count] : counts)
-    numbers.load = std::max(numbers.load, *std::ranges::max_element(count) / mean);
+  sums = over_ranks(std::move(sums));
+  Numbers numbers{.entropy = sums[0] / sums[1], .drop_ratio = sums[3] / sums[2]};
+  for (auto layer = sums.begin() + kSums; layer != sums.end(); layer += int64_t(E)) {
+    const double total = std::accumulate(layer, layer + int64_t(E), 0.0);
+    if (total > 0)
+      numbers.load = std::max(numbers.load, *std::max_element(layer, layer + int64_t(E)) * double(E) / total);
+  }
   return numbers;
 }
 

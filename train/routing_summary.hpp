@@ -4,6 +4,8 @@
 
 #include "models/output.hpp"
 
+#include <functional>
+
 namespace rmoe {
 
 class RoutingSummary {
@@ -15,15 +17,15 @@ class RoutingSummary {
     double entropy = 0;     // of the gate's softmax in nats, mean over tokens and layers
     double drop_ratio = 0;  // assignments that experts without room dropped, over all assignments
   };
-  /// Waits for the device. All are 0 without routers.
-  Numbers read() const;
+  /// Waits for the device. `over_ranks` adds up what every rank has counted. All are 0 without routers.
+  Numbers read(const std::function<std::vector<double>(std::vector<double>)>& over_ranks) const;
 
  private:
   /// One layer in one forward pass.
   struct Entry {
     size_t layer;
-    Tensor share, entropy;  // [E], []
-    int64_t rows, assignments, dropped;
+    Tensor share, entropy, kept;  // [E], [], [1]
+    int64_t rows, assignments;
   };
   std::vector<Entry> entries_;
 };

@@ -53,11 +53,12 @@ bool analysis_due(const Config& config, int64_t step) {
 struct Part {
   Context context;
   Tensor inputs, targets;  // [B,T]
-  Memory memory;
+  Memory memory;           // of the rank's own parts
 
   ModelOutput forward(const Model& model) const { return model(inputs, memory, context); }
 };
 
+/// All parts of the batch. A rank computes some of them, but what a loss weighs depends on all.
 std::vector<Part> cut(const TrainState& state, const TrainConfig& train, const Batch& batch) {
   const int64_t B = train.batch / train.micro_batches;
   std::vector<Part> parts;
@@ -65,13 +66,25 @@ std::vector<Part> cut(const TrainState& state, const TrainConfig& train, const B
     const Context context{.training = true,
                           .limit_experts = true,
                           .keep_outputs = false,
+                          .bf16_products = train.bf16_gemm,
                           .seed = uint64_t(train.seed),
                           .step = state.step,
                           .first_stream = first};
     const Batch part = part_of(batch, first, B);
-    parts.push_back({context, part.inputs, part.targets, rows_of(state.memory, first, B)});
+    parts.push_back({context, part.inputs, part.targets, {}});
   }
   return parts;
+}
+
+/// The parts that this rank computes, with their streams' memory.
+std::span<const Part> parts_of_rank(const TrainState& state, std::vector<Part>& parts) {
+  const size_t count = parts.size() / size_t(state.ranks.size()), first = count * size_t(state.ranks.rank());
+  const std::span<Part> mine = std::span(parts).subspan(first, count);
+  for (Part& part : mine) {
+    const int64_t B = part.inputs.dim(0), stream = part.context.first_stream - mine[0].context.first_stream;
+    part.memory = rows_of(state.memory, stream, B);
+  }
+  return mine;
 }
 
 /// Is a part's load balance to be measured with the experts that the other parts chose?
@@ -80,21 +93,22 @@ bool counts_first(const Config& config) {
          config.router.balance_weight != 0 && config.router.name != "dense";
 }
 
-int64_t tokens_in(const std::vector<Part>& parts) {
+int64_t tokens_in(std::span<const Part> parts) {
   int64_t tokens = 0;
   for (const Part& part : parts) tokens += part.inputs.numel();
   return tokens;
 }
 
-/// Every layer's share of assignments over all parts, from a forward pass that keeps nothing else. It chooses
-/// the experts that the real one will: same masks, same arithmetic.
-Tensors shares_of_batch(const Model& model, const std::vector<Part>& parts) {
+/// Every layer's share of assignments over the parts of all ranks, `tokens` in all, from a forward pass that
+/// keeps nothing else. It chooses the experts that the real one will: same masks, same arithmetic.
+Tensors shares_of_batch(const TrainState& state, std::span<const Part> parts, int64_t tokens) {
   const NoGrad guard;
-  Tensors experts(size_t(model.config().layers)), shares;  // [N,K] each
+  const ModelConfig& model = state.model.config();
+  Tensors experts(size_t(model.layers)), shares;  // [N,K] each
   const int64_t N = tokens_in(parts);
   int64_t first = 0;
   for (const Part& part : parts) {
-    const ModelOutput output = part.forward(model);
+    const ModelOutput output = part.forward(state.model);
     for (size_t i = 0; i < experts.size(); ++i) {
       const Tensor& chosen = output.layers[i].routing.experts;  // [tokens of the part, K]
       if (!chosen) continue;                                    // a dense layer
@@ -103,12 +117,14 @@ Tensors shares_of_batch(const Model& model, const std::vector<Part>& parts) {
     }
     first += part.inputs.numel();
   }
-  for (const Tensor& chosen : experts)
-    shares.push_back(chosen ? expert_share(chosen, model.config().experts) : Tensor());
+  for (const Tensor& chosen : experts) {
+    shares.push_back(chosen ? expert_share(chosen, model.experts, tokens * model.top_k) : Tensor());
+    if (chosen) state.ranks.communicator().all_reduce(shares.back(), Reduction::sum);
+  }
   return shares;
 }
 
-/// The losses of all parts, noted on the device while it works and read once.
+/// The losses of a rank's parts, noted on the device while it works and read once.
 class LossSums {
  public:
   /// What a part's losses weigh in those of the batch: the part's share of counted targets, and of tokens.
@@ -118,17 +134,21 @@ class LossSums {
     note(l.z, share_of_part);
     note(l.total, 1);
   }
-  /// Waits for the device. Returns the first part whose losses are not finite, or -1.
-  int64_t read(StepResult& result) const {
+  struct Sums {
+    double loss = 0, balance = 0, z = 0;
+    int64_t bad = -1;  // the first part whose losses are not finite
+  };
+  /// Waits for the device.
+  Sums read() const {
     const std::vector<double> values = read_all(values_);
-    int64_t bad = -1;
+    Sums sums;
     for (size_t i = 0; i < values.size(); i += kKinds) {
-      result.loss += values[i] * weights_[i];
-      result.balance += values[i + 1] * weights_[i + 1];
-      result.z_loss += values[i + 2] * weights_[i + 2];
-      if (bad < 0 && !std::isfinite(values[i + 3])) bad = int64_t(i / kKinds);
+      sums.loss += values[i] * weights_[i];
+      sums.balance += values[i + 1] * weights_[i + 1];
+      sums.z += values[i + 2] * weights_[i + 2];
+      if (sums.bad < 0 && !std::isfinite(values[i + 3])) sums.bad = int64_t(i / kKinds);
     }
-    return bad;
+    return sums;
   }
 
  private:
@@ -142,13 +162,29 @@ class LossSums {
   std::vector<double> weights_;
 };
 
-/// Forward and backward of the whole batch, part by part; returns the memory for the next one.
-Memory run_batch(const TrainState& state, const Config& config, const Batch& batch, StepResult& result,
+/// What the ranks computed of their parts becomes what the batch has.
+void sum_over_ranks(Ranks& ranks, const LossSums::Sums& losses, const RoutingSummary& summary,
+                    StepResult& result) {
+  const std::vector<double> sums = ranks.sum({losses.loss, losses.balance, losses.z});
+  result.loss = sums[0];
+  result.balance = sums[1];
+  result.z_loss = sums[2];
+  const auto [load, entropy, drop_ratio] =
+      summary.read([&](auto counts) { return ranks.sum(std::move(counts)); });
+  result.load = load;
+  result.entropy = entropy;
+  result.drop_ratio = drop_ratio;
+}
+
+/// Forward and backward of the whole batch, part by part; returns the memory for the next one. Gradients are
+/// summed over ranks while the last part's are still being computed.
+Memory run_batch(TrainState& state, const Config& config, const Batch& batch, StepResult& result,
                  std::optional<StepAnalysis>& analysis) {
-  const std::vector<Part> parts = cut(state, config.train, batch);
-  const Tensors shares = counts_first(config) ? shares_of_batch(state.model, parts) : Tensors();
+  std::vector<Part> all = cut(state, config.train, batch);
+  const std::span<const Part> parts = parts_of_rank(state, all);
+  result.tokens = tokens_in(all);
+  const Tensors shares = counts_first(config) ? shares_of_batch(state, parts, result.tokens) : Tensors();
   const double flops_before = flops_counted();  // counting is not the model's work
-  result.tokens = tokens_in(parts);
   const double counted = double(std::max<int64_t>(count_targets(batch.targets), 1));
   RoutingSummary summary;
   LossSums sums;
@@ -160,25 +196,28 @@ Memory run_batch(const TrainState& state, const Config& config, const Batch& bat
       l = losses(output, part.targets, config.router, shares);
       summary.add(output);
       if (analysis) analysis->add(output.layers);
-      next.put(part.context.first_stream, output.memory);
+      next.put(part.context.first_stream - parts[0].context.first_stream, output.memory);
     }
     const double share_of_loss = double(count_targets(part.targets)) / counted,
                  share_of_part = double(part.inputs.numel()) / double(result.tokens);
     sums.add(l, share_of_loss, share_of_part);
     const Var loss = scale(l.loss, share_of_loss);
-    backward(l.router ? add(loss, scale(l.router, share_of_part)) : loss);
+    const bool last = &part == &parts.back();
+    backward(l.router ? add(loss, scale(l.router, share_of_part)) : loss,
+             last ? state.gradient_sums.listener() : LeafDone());
   }
-  if (const int64_t bad = sums.read(result); bad >= 0) {
-    const Part& part = parts[size_t(bad)];
+  state.gradient_sums.finish();
+  const LossSums::Sums read = sums.read();
+  if (read.bad >= 0) {
+    const Part& part = parts[size_t(read.bad)];
     explain_bad_forward(state.model, part.inputs, part.targets, part.memory, part.context);
   }
-  const auto [load, entropy, drop_ratio] = summary.read();
-  result.load = load;
-  result.entropy = entropy;
-  result.drop_ratio = drop_ratio;
-  result.flops = flops_counted() - flops_before;
+  sum_over_ranks(state.ranks, read, summary, result);
+  result.flops = (flops_counted() - flops_before) * state.ranks.size();
   return next.take();
 }
+
+}  // namespace
 
 DType storage_type(const TrainConfig& train, Device device) {
   if (train.precision == "fp32") return DType::f32;
@@ -187,13 +226,17 @@ DType storage_type(const TrainConfig& train, Device device) {
   return DType::bf16;
 }
 
-}  // namespace
-
-TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device)
+TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device, Ranks& all)
     : model(config.model, config.router, config.train.seed, storage_type(config.train, device), device),
-      optimizer(config.optimizer, model.parameters()),
+      ranks(all),
+      optimizer(config.optimizer, model.parameters(), ranks),
+      gradient_sums(ranks, model),
       stream(std::move(batches)),
-      memory(model.initial_memory(config.train.batch)) {}
+      memory(model.initial_memory(config.train.batch / ranks.size())) {
+  RMOE_CHECK(config.train.micro_batches % ranks.size() == 0,
+             "train: train.micro_batches = ", config.train.micro_batches, ", wanted a multiple of the ",
+             ranks.size(), " ranks");
+}
 
 TrainState::TrainState(const Config& config, const Corpus& corpus)
     : TrainState(config, training_stream(corpus, config.train.batch, config.train.block, config.train.seed)) {
@@ -211,13 +254,13 @@ StepResult train_step(TrainState& state, const Config& config, const Batch& batc
   if (analysis_due(config, state.step + 1)) analysis.emplace();
   state.memory = run_batch(state, config, batch, result, analysis);
 
-  const Tensors grads = state.optimizer.gradients();
-  result.grad_norm = global_norm(grads);
+  const Tensor norm = state.optimizer.grad_norm();
+  result.grad_norm = norm.item();
   if (!std::isfinite(result.grad_norm)) explain_bad_gradient(state.model, state.step);
   if (analysis) result.analysis = analysis->metrics(state.model);
   const int64_t number = state.step + 1;
   state.optimizer.step(number, learning_rate(config.optimizer, number, config.train.steps),
-                       clip_scale(result.grad_norm, config.optimizer.clip));
+                       clip_scale(norm, config.optimizer.clip));
   state.step = number;
   return result;
 }

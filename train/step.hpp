@@ -3,8 +3,10 @@
 
 #include "data/corpus.hpp"
 #include "models/model.hpp"
+#include "train/gradient_sums.hpp"
 #include "train/metrics.hpp"
 #include "train/optimizer.hpp"
+#include "train/ranks.hpp"
 
 namespace rmoe {
 
@@ -24,14 +26,20 @@ struct StepResult {
 /// Everything that changes while training: what a checkpoint must hold.
 struct TrainState {
   Model model;
+  Ranks& ranks;
   Optimizer optimizer;
+  GradientSums gradient_sums;
   std::unique_ptr<Stream> stream;
-  Memory memory;     // [B,L,C] per layer
+  Memory memory;     // [B,L,C] per layer, B the streams of this rank
   int64_t step = 0;  // finished optimizer steps
 
-  TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device = Device::cpu);
+  TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device = Device::cpu,
+             Ranks& ranks = alone());
   TrainState(const Config& config, const Corpus& corpus);
 };
+
+/// What a model's weights and activations are stored in; bf16 wants a GPU.
+DType storage_type(const TrainConfig& train, Device device);
 
 /// Runs step number state.step + 1. A loss or gradient that is not finite is an Error naming the first bad
 /// tensor, thrown before any parameter changes.

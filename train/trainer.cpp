@@ -45,12 +45,14 @@ class Run {
   void validate();
   void validate_and_save();
   void save(bool best);
-  Snapshot snapshot() const;
+  Snapshot snapshot();
+  bool stop();
   double remaining_seconds() const;
 
   const Config& config_;
   TrainingData data_;
   const RunOptions& options_;
+  Ranks ranks_;
   TrainState state_;
   double best_loss_ = std::numeric_limits<double>::infinity();  // of validation
   int64_t saved_step_ = -1, validated_step_ = -1;
@@ -58,23 +60,28 @@ class Run {
   Evaluation valid_;    // the last one
   double training_seconds_ = 0;
   int64_t trained_steps_ = 0, trained_tokens_ = 0;
-  MetricsWriter metrics_;
-  EventWriter events_;
+  bool stopping_ = false;
+  std::optional<MetricsWriter> metrics_;  // of the first rank, which writes all files
+  std::optional<EventWriter> events_;
   ProgressLine progress_;
-  double peak_ = measure_gemm_peak();
+  double peak_;
 };
 
 Run::Run(const Config& config, TrainingData data, const RunOptions& options)
     : config_(config),
       data_(std::move(data)),
       options_(options),
-      state_(config, std::move(data_.batches), options.device),
+      ranks_(options.launch, options.device, {{"config", to_toml(config)}, {"data", data_.fingerprint}}),
+      state_(config, std::move(data_.batches), options.device, ranks_),
       resumed_(options.resume && restore()),
-      metrics_(options.run / "metrics.jsonl", resumed_ ? std::optional(state_.step) : std::nullopt),
-      events_(options.run, resumed_ ? std::optional(state_.step) : std::nullopt),
-      progress_(config.train.log_every) {
+      progress_(config.train.log_every),
+      peak_(measure_peak(options.device, storage_type(config.train, options.device)) * ranks_.size()) {
   if (!resumed_ && !options.init.empty())
     assign(options.init.string(), state_.model.parameters(), read_safetensors(options.init).tensors);
+  if (!ranks_.is_first()) return;
+  const auto after = resumed_ ? std::optional(state_.step) : std::nullopt;
+  metrics_.emplace(options.run / "metrics.jsonl", after);
+  events_.emplace(options.run, after);
   files::replace(options.run / "config.toml", to_toml(config));
 }
 
@@ -91,9 +98,10 @@ bool Run::restore() {
              s.memory.size(), " memories, wanted ", state_.memory.size());
   for (size_t i = 0; i < state_.memory.size(); ++i) {
     const Tensor& saved = s.memory[i].tensor;
-    RMOE_CHECK(saved.shape() == state_.memory[i].shape(), "resume: the streams' memory is ", saved.shape(),
-               ", wanted ", state_.memory[i].shape(), "; train.batch and model.span cannot change");
-    copy(state_.memory[i], saved);
+    const Shape mine = state_.memory[i].shape(), all = mine.with(0, mine[0] * ranks_.size());
+    RMOE_CHECK(saved.shape() == all, "resume: the streams' memory is ", saved.shape(), ", wanted ", all,
+               "; train.batch and model.span cannot change");
+    copy(state_.memory[i], saved.rows(mine[0] * ranks_.rank(), mine[0]));
   }
   state_.stream->seek(s.state.at("stream"));
   state_.step = saved_step_ = s.step;
@@ -102,13 +110,14 @@ bool Run::restore() {
   return true;
 }
 
-Snapshot Run::snapshot() const {
+/// Whole, whatever the number of ranks: another number may go on with it.
+Snapshot Run::snapshot() {
   Snapshot s;
   s.step = state_.step;
   s.model = named_values(state_.model.parameters());
   s.optimizer = state_.optimizer.state();
   for (size_t i = 0; i < state_.memory.size(); ++i)
-    s.memory.push_back({concat("layers.", i), state_.memory[i]});
+    s.memory.push_back({concat("layers.", i), ranks_.gather(state_.memory[i])});
   s.files = {{data_.tokenizer->file_name(), data_.tokenizer->file_bytes()}};
   s.state = {{"seed", config_.train.seed},
              {"stream", state_.stream->cursor()},
@@ -121,8 +130,11 @@ Snapshot Run::snapshot() const {
 }
 
 void Run::save(bool best) {
-  metrics_.sync();
-  save_checkpoint(options_.run, snapshot(), {.best = best, .keep = config_.train.keep});
+  const Snapshot whole = snapshot();
+  if (ranks_.is_first()) {
+    metrics_->sync();
+    save_checkpoint(options_.run, whole, {.best = best, .keep = config_.train.keep});
+  }
   saved_step_ = state_.step;
 }
 
@@ -131,6 +143,7 @@ double Run::remaining_seconds() const {
 }
 
 void Run::log(const StepResult& r, double seconds) {
+  if (!ranks_.is_first()) return;
   const TrainConfig& train = config_.train;
   const double tokens_per_s = double(r.tokens) / seconds;
   const double lr = learning_rate(config_.optimizer, state_.step, train.steps);
@@ -163,29 +176,31 @@ void Run::log(const StepResult& r, double seconds) {
 
 /// One line of metrics.jsonl, and the same numbers for TensorBoard, where each layer has a tag of its own.
 void Run::write(const std::string& group, const std::vector<Metric>& metrics) {
-  metrics_.write(state_.step, metrics);
+  if (!ranks_.is_first()) return;
+  metrics_->write(state_.step, metrics);
   for (const Metric& m : metrics) {
     if (const auto* value = std::get_if<double>(&m.value))
-      events_.scalar(state_.step, group + m.name, *value);
+      events_->scalar(state_.step, group + m.name, *value);
     else if (const auto* layers = std::get_if<std::vector<double>>(&m.value))
       for (size_t i = 0; i < layers->size(); ++i)
-        events_.scalar(state_.step, concat(group, m.name, "/layer_", i), (*layers)[i]);
+        events_->scalar(state_.step, concat(group, m.name, "/layer_", i), (*layers)[i]);
   }
 }
 
 void Run::validate() {
   const auto tick = [this](int64_t done, int64_t all) {
-    progress_.count("validating", done, all);
-    return !stop_requested();
+    if (ranks_.is_first()) progress_.count("validating", done, all);
+    return !stop();
   };
   valid_ = data_.validate(state_.model, tick);
-  if (stop_requested()) return;  // the resumed run validates this step
+  if (stop()) return;  // the resumed run validates this step
   validated_step_ = state_.step;
   write("", {{"valid_loss", valid_.loss}, {"valid_bpc", valid_.bpc()}, {"valid_ppl", valid_.ppl()}});
   const bool best = valid_.loss < best_loss_;
   if (best) best_loss_ = valid_.loss;
-  progress_.say(fmt::format("step {}: valid loss {:.4f}  {}{}", state_.step, valid_.loss,
-                            valid_.text(data_.tokenizer->is_byte_level()), best ? "  (best)" : ""));
+  if (ranks_.is_first())
+    progress_.say(fmt::format("step {}: valid loss {:.4f}  {}{}", state_.step, valid_.loss,
+                              valid_.text(data_.tokenizer->is_byte_level()), best ? "  (best)" : ""));
   if (best) save(true);
 }
 
@@ -199,10 +214,17 @@ void Run::validate_and_save() {
   if (save_due && saved_step_ != state_.step) save(false);
 }
 
+/// All ranks stop after the same step.
+bool Run::stop() {
+  stopping_ = stopping_ || ranks_.any(stop_requested());
+  return stopping_;
+}
+
 RunResult Run::go() {
   const TrainConfig& train = config_.train;
   validate_and_save();  // what a signal cut off
-  while (state_.step < train.steps && !stop_requested()) {
+  while (state_.step < train.steps && !stop()) {
+    ranks_.step(state_.step + 1);
     const Clock clock;
     const StepResult r = train_step(state_, config_);
     const double seconds = clock.seconds();
@@ -210,12 +232,15 @@ RunResult Run::go() {
     ++trained_steps_;
     trained_tokens_ += r.tokens;
     log(r, seconds);
+    ranks_.rest();
     validate_and_save();
   }
   if (saved_step_ != state_.step) save(false);
+  ranks_.finish();
   const bool validated = !data_.validate || validated_step_ == state_.step;
   const bool finished = state_.step == train.steps && validated;
-  return {state_.step, !finished, valid_, trained_steps_ ? double(trained_tokens_) / training_seconds_ : 0};
+  return {state_.step, !finished, ranks_.is_first(), valid_,
+          trained_steps_ ? double(trained_tokens_) / training_seconds_ : 0};
 }
 
 }  // namespace

@@ -18,12 +18,14 @@ struct RunOptions {
   bool resume = false;
   std::filesystem::path init = {};  // start from these parameters (safetensors)
   Device device = Device::cpu;
+  Launch launch = {};  // one of several ranks, or one alone
 };
 
 /// How a run ended.
 struct RunResult {
   int64_t step = 0;
   bool interrupted = false;
+  bool is_first = true;     // of all ranks: the one that speaks
   Evaluation valid;         // the last validation; no tokens if there was none
   double tokens_per_s = 0;  // of training steps alone
 };

@@ -69,8 +69,9 @@ void write_all(int fd, std::string_view bytes) {
 }
 
 [[noreturn]] void be_child(const std::function<std::string()>& work, Pipe& result, Pipe& log) {
-  ::signal(SIGINT, SIG_DFL);
-  ::signal(SIGTERM, SIG_DFL);
+  // It ends as the system ends programs: the handlers of its parent would save, report or print.
+  for (const int signal : {SIGINT, SIGTERM, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV})
+    ::signal(signal, SIG_DFL);
   ::dup2(log.end(1), STDERR_FILENO);
   try {
     write_all(result.end(1), work());
@@ -89,7 +90,7 @@ bool read_some(int fd, std::string& text) {
   return n > 0 || (n < 0 && errno == EINTR);
 }
 
-/// Hands over the whole lines of `log` and keeps the unfinished one; returns the last that says something.
+/// Hands over the whole lines of `log` that say something, and keeps the unfinished one.
 void hand_over(std::string& log, std::string& last, const std::function<void(const std::string&)>& on_line) {
   for (size_t end; (end = log.find('\n')) != log.npos; log.erase(0, end + 1)) {
     if (end == 0) continue;
@@ -120,6 +121,7 @@ std::string run_in_child(const std::function<std::string()>& work,
     hand_over(text, last, on_line);
     on_line("");
   }
+  hand_over(text += '\n', last, on_line);  // it may have ended in the middle of a line
   const int status = child.wait();
   RMOE_CHECK(status == 0, last.empty() ? "a child process ended without a word" : last);
   return bytes;

@@ -7,7 +7,8 @@
 namespace rmoe {
 
 /// What `work` returns. `on_line` gets every line that it writes to standard error, and an empty one several
-/// times a second; if it throws, the process is ended. That `work` fails is an Error with its message.
+/// times a second; if it throws, the process is ended. That `work` fails is an Error with its message, that
+/// it crashes one with the last line that it wrote.
 std::string run_in_child(const std::function<std::string()>& work,
                          const std::function<void(const std::string& line)>& on_line);
 

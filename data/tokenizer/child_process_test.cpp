@@ -3,6 +3,7 @@
 #include "engine/error.hpp"
 #include "tests/op_case.hpp"
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <doctest/doctest.h>
@@ -23,7 +24,7 @@ TEST_CASE("child process: its result, however long, and its lines") {
         if (!line.empty()) lines.push_back(line);
       });
   CHECK(result == long_text);
-  CHECK(lines == std::vector<std::string>{"one", "two"});
+  CHECK(lines == std::vector<std::string>{"one", "two", "unfinished"});
 }
 
 TEST_CASE("child process: an error, an exit and a crash are errors here") {
@@ -33,9 +34,14 @@ TEST_CASE("child process: an error, an exit and a crash are errors here") {
   CHECK(error([]() -> std::string { fail("no such thing"); }) == "no such thing");
   CHECK(error([]() -> std::string { _exit(3); }) == "a child process ended without a word");
   CHECK(error([]() -> std::string {
-          std::fputs("last words\n", stderr);
+          std::fputs("last words", stderr);
           std::abort();
         }) == "last words");
+}
+
+TEST_CASE("child process: what this program does on a signal is not done there") {
+  const auto handler = [] { return ::signal(SIGSEGV, SIG_DFL) == SIG_DFL ? "none" : "inherited"; };
+  CHECK(run_in_child([&]() -> std::string { return handler(); }, [](const std::string&) {}) == "none");
 }
 
 TEST_CASE("child process: ends when the watcher has enough") {

@@ -13,6 +13,8 @@
 namespace rmoe {
 namespace {
 
+constexpr int64_t kFixedPieces = 4 + 256;  // <unk>, <s>, </s>, <pad>, and one per byte
+
 /// The lines of the texts, cut also where the encoder lets no piece lead across: bytes that are not UTF-8,
 /// zeros, and the character that SentencePiece writes for a space.
 class Sentences final : public sentencepiece::SentenceIterator {
@@ -72,11 +74,16 @@ std::string train(const std::vector<std::string>& texts, const SentencePieceOpti
   return model;
 }
 
-/// "Added: freq=10 size=40 all=..." -> 40
-int64_t merges_in(const std::string& line) {
-  const size_t size = line.find(" size=");
-  return line.find("Added: ") == line.npos || size == line.npos ? -1 : std::atoll(line.c_str() + size + 6);
+/// The number behind the name in a line of the library's log, "Added: freq=10 size=40 all=..."; 0 without
+/// one.
+int64_t number_in(const std::string& line, const std::string& event, const std::string& name) {
+  const size_t at = line.find(event) == line.npos ? line.npos : line.find(name);
+  return at == line.npos ? 0 : std::atoll(line.c_str() + at + name.size());
 }
+
+/// Version 0.1.97 crashes, instead of ending, where a text has nothing more to merge and as many pieces as a
+/// multiple of 100: in the middle of this line, at the first of no pairs.
+bool ran_dry(const std::string& line) { return line.ends_with("Updating active symbols. max_freq="); }
 
 }  // namespace
 
@@ -86,12 +93,22 @@ BpeModel train_sentencepiece(const std::vector<std::string>& texts, const Senten
                              const Progress& progress) {
   // In a process of its own: the library ends the program on an error, knows no way to be stopped, and tells
   // how far it is in its log alone.
-  int64_t merges = 0;
+  int64_t characters = 0, merges = 0;
+  bool dry = false;
   const auto watch = [&](const std::string& line) {
-    merges = std::max(merges, merges_in(line));
+    characters = std::max(characters, number_in(line, "Alphabet size=", "size="));
+    merges = std::max(merges, number_in(line, "Added: ", " size="));
+    dry = dry || ran_dry(line);
     if (progress.bytes) progress.bytes("merging, tokens", merges, options.vocabulary);
   };
-  return read_sentencepiece_model(run_in_child([&] { return train(texts, options); }, watch));
+  try {
+    return read_sentencepiece_model(run_in_child([&] { return train(texts, options); }, watch));
+  } catch (const Error&) {
+    if (!dry) throw;
+  }
+  SentencePieceOptions all = options;
+  all.vocabulary = kFixedPieces + characters + merges;
+  return read_sentencepiece_model(run_in_child([&] { return train(texts, all); }, watch));
 }
 
 }  // namespace rmoe

@@ -42,6 +42,18 @@ TEST_CASE("SentencePiece training: a vocabulary without room is an error in one 
         }).starts_with("tokenizer: SentencePiece"));
 }
 
+TEST_CASE("SentencePiece training: a text that runs dry gives what it has" *
+          doctest::skip(!can_train_sentencepiece())) {
+  // "abcdefghij..." in lines of two: no merges beyond the pairs, of which there are `pairs`.
+  for (const int pairs : {0, 1, 99, 100, 200, 250}) {
+    CAPTURE(pairs);
+    std::string text = "a\n";
+    for (int i = 0; i < pairs; ++i) text += concat(char('a' + i / 16), char('a' + i % 16), "\n");
+    const BpeModel model = train_sentencepiece({text}, {.vocabulary = 2000, .coverage = 1}, {});
+    CHECK(model.merges.size() == size_t(pairs));
+  }
+}
+
 TEST_CASE("SentencePiece training: progress can stop it" * doctest::skip(!can_train_sentencepiece())) {
   struct Stop {};
   const Progress progress{{}, [](const std::string&, int64_t, int64_t) { throw Stop(); }};

@@ -9,6 +9,13 @@ namespace rmoe::cuda {
 
 constexpr int kThreads = 256;
 
+/// Enough blocks for n threads, or for all multiprocessors several times over: kernels loop over the rest.
+inline int blocks_for(int64_t n) {
+  constexpr int64_t kMostBlocks = 4096;
+  const int64_t blocks = (n + kThreads - 1) / kThreads;
+  return int(blocks < kMostBlocks ? blocks : kMostBlocks);
+}
+
 template <class F>
 __global__ void __launch_bounds__(kThreads) for_each_kernel(int64_t n, F f) {
   const int64_t stride = int64_t(gridDim.x) * kThreads;
@@ -20,9 +27,7 @@ __global__ void __launch_bounds__(kThreads) for_each_kernel(int64_t n, F f) {
 template <class F>
 void for_each(int64_t n, F f) {
   if (n == 0) return;
-  constexpr int64_t kMostBlocks = 4096;
-  const int64_t blocks = (n + kThreads - 1) / kThreads;
-  LAUNCH((for_each_kernel<F>), int(blocks < kMostBlocks ? blocks : kMostBlocks), kThreads, 0, stream(), n, f);
+  LAUNCH((for_each_kernel<F>), blocks_for(n), kThreads, 0, stream(), n, f);
 }
 
 constexpr int kSumColumns = 32, kSumRows = 8, kRowsPerPart = 256;

@@ -1,5 +1,6 @@
 #include "engine/cuda/gemm.hpp"
 
+#include "engine/cuda/backend.hpp"
 #include "engine/cuda/context.hpp"
 #include "engine/error.hpp"
 
@@ -27,6 +28,7 @@ struct Problem {
   int64_t batch, stride_left, stride_right, stride_out;
   uint32_t alignment;  // of the least aligned pointer
   bool adds;           // beta is not 0
+  bool bias;
 
   auto operator<=>(const Problem&) const = default;
 };
@@ -73,6 +75,12 @@ Operation make_operation(const Problem& p) {
   check(cublasLtMatmulDescSetAttribute(handle, CUBLASLT_MATMUL_DESC_TRANSA, &p.left, sizeof p.left), "op(A)");
   check(cublasLtMatmulDescSetAttribute(handle, CUBLASLT_MATMUL_DESC_TRANSB, &p.right, sizeof p.right),
         "op(B)");
+  const cublasLtEpilogue_t epilogue = p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  check(cublasLtMatmulDescSetAttribute(handle, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
+        "epilogue");
+  if (p.bias)
+    check(cublasLtMatmulDescSetAttribute(handle, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &p.out, sizeof p.out),
+          "type of the bias");
   return operation;
 }
 
@@ -126,14 +134,26 @@ uint32_t alignment_of(std::initializer_list<const void*> pointers) {
   return uint32_t(bits & -bits);
 }
 
+/// What is left of C where the product is a sum of nothing.
+template <class Out>
+void clear_unless_kept(int64_t batch, int64_t m, int64_t n, double beta, Out* c, int64_t ldc,
+                       int64_t stride) {
+  RMOE_CHECK(beta == 0 || beta == 1, "cuda: beta ", beta, " of a product over nothing, wanted 0 or 1");
+  if (beta == 1) return;
+  const int64_t rows = ldc == n ? 1 : m;
+  for (int64_t i = 0; i < batch; ++i)
+    for (int64_t row = 0; row < rows; ++row) fill(c + i * stride + row * ldc, dtype_of<Out>, 0, m / rows * n);
+}
+
 }  // namespace
 
 template <class In, class Out>
 void gemm_batched(int64_t batch, Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const In* a,
                   int64_t lda, int64_t stride_a, const In* b, int64_t ldb, int64_t stride_b, double beta,
-                  Out* c, int64_t ldc, int64_t stride_c) {
+                  Out* c, int64_t ldc, int64_t stride_c, const Out* bias) {
   if (batch == 0 || m == 0 || n == 0) return;
-  RMOE_CHECK(k > 0, "cuda: a product over no elements");
+  RMOE_CHECK(k > 0 || !bias, "cuda: a bias for a product over nothing");
+  if (k == 0) return clear_unless_kept(batch, m, n, beta, c, ldc, stride_c);
   const Problem problem{kType<In>,
                         kType<Out>,
                         tb == Trans::yes ? CUBLAS_OP_T : CUBLAS_OP_N,
@@ -148,9 +168,14 @@ void gemm_batched(int64_t batch, Trans ta, Trans tb, int64_t m, int64_t n, int64
                         stride_b,
                         stride_a,
                         stride_c,
-                        alignment_of({a, b, c}),
-                        beta != 0};
+                        alignment_of({a, b, c, bias}),
+                        beta != 0,
+                        bias != nullptr};
   const Plan& plan = plan_of(problem);
+  if (bias)
+    check(cublasLtMatmulDescSetAttribute(plan.operation.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
+                                         sizeof bias),
+          "bias");
   const float one = 1, kept = float(beta);
   const Workspace space = workspace();
   check(cublasLtMatmul(lt_handle(), plan.operation.get(), &one, b, plan.left.get(), a, plan.right.get(),
@@ -161,15 +186,16 @@ void gemm_batched(int64_t batch, Trans ta, Trans tb, int64_t m, int64_t n, int64
 
 template <class In, class Out>
 void gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const In* a, int64_t lda, const In* b,
-          int64_t ldb, double beta, Out* c, int64_t ldc) {
-  gemm_batched<In, Out>(1, ta, tb, m, n, k, a, lda, 0, b, ldb, 0, beta, c, ldc, 0);
+          int64_t ldb, double beta, Out* c, int64_t ldc, const Out* bias) {
+  gemm_batched<In, Out>(1, ta, tb, m, n, k, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, bias);
 }
 
 #define RMOE_INSTANTIATE(In, Out)                                                                           \
   template void gemm<In, Out>(Trans, Trans, int64_t, int64_t, int64_t, const In*, int64_t, const In*,       \
-                              int64_t, double, Out*, int64_t);                                              \
+                              int64_t, double, Out*, int64_t, const Out*);                                  \
   template void gemm_batched<In, Out>(int64_t, Trans, Trans, int64_t, int64_t, int64_t, const In*, int64_t, \
-                                      int64_t, const In*, int64_t, int64_t, double, Out*, int64_t, int64_t);
+                                      int64_t, const In*, int64_t, int64_t, double, Out*, int64_t, int64_t, \
+                                      const Out*);
 
 RMOE_INSTANTIATE(float, float)
 RMOE_INSTANTIATE(bf16, bf16)

@@ -127,6 +127,7 @@ void Ranks::run_piece(const Call& call, size_t segment, size_t first, size_t n, 
       break;
     default:
       if (call.kind == Collective::reduce_scatter && segment != static_cast<size_t>(rank)) break;
+      if (call.kind == Collective::reduce && rank != call.root) break;
       std::memcpy(to, shared_->chunk[0], bytes);
       for (int r = 1; r < count; r++) reduce(to, shared_->chunk[r], n, type, operation);
       if (operation == ncclAvg) divide(to, n, type, count);

@@ -16,7 +16,7 @@ inline constexpr int kMaxRanks = 16;
 inline constexpr size_t kChunkBytes = 256 << 10;   // of a collective, per rank
 inline constexpr size_t kChannelBytes = 64 << 10;  // of a pair of ranks
 
-enum class Collective : int { all_reduce, reduce_scatter, all_gather, broadcast };
+enum class Collective : int { all_reduce, reduce_scatter, all_gather, broadcast, reduce };
 
 /// What a rank believes that all of them are doing.
 struct Call {

@@ -33,6 +33,8 @@ void each_of(ncclDataType_t type, char* to, const char* from, size_t count, Body
   switch (type) {
     case ncclFloat32:
       return each<float>(to, from, count, body);
+    case ncclFloat64:
+      return each<double>(to, from, count, body);
     case ncclBfloat16:
       return each<__nv_bfloat16>(to, from, count, body);
     case ncclInt32:
@@ -47,7 +49,7 @@ void each_of(ncclDataType_t type, char* to, const char* from, size_t count, Body
 }
 
 const char* name_of(Collective kind) {
-  constexpr const char* kNames[] = {"AllReduce", "ReduceScatter", "AllGather", "Broadcast"};
+  constexpr const char* kNames[] = {"AllReduce", "ReduceScatter", "AllGather", "Broadcast", "Reduce"};
   return kNames[static_cast<int>(kind)];
 }
 
@@ -64,6 +66,7 @@ size_t element_bytes(ncclDataType_t type) {
       return 4;
     case ncclInt64:
     case ncclUint64:
+    case ncclFloat64:
       return 8;
     default:
       return 0;

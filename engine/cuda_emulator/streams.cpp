@@ -114,10 +114,11 @@ cudaError_t cudaGetDevice(int* ordinal) {
   return cudaSuccess;
 }
 
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int ordinal) {
   const bool hopper = options().architecture >= 90;
   *properties = {};
   std::strcpy(properties->name, hopper ? "Emulated H100" : "Emulated A100");
+  properties->uuid.bytes[15] = static_cast<char>(ordinal + 1);
   properties->major = options().architecture / 10;
   properties->minor = options().architecture % 10;
   properties->warpSize = 32;

@@ -101,7 +101,7 @@ TEST_CASE("router: what is frozen takes no gradient, has no moments and is the s
     const Batch batch = tiny_batch(c.model);
     for (int step = 1; step <= 3; ++step) {
       backward(losses(model(batch.inputs, model.initial_memory(2), {}), batch.targets, c.router).total);
-      optimizer.step(step, 1e-2, 1);
+      optimizer.step(step, 1e-2, full({}, 1, DType::f64));
     }
     size_t frozen = 0;
     for (size_t i = 0; i < before.size(); ++i) {

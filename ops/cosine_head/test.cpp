@@ -29,7 +29,12 @@ Vars op(const Vars& in) { return {cosine_head(in[0], in[1], in[2])}; }
 
 void check_head(int64_t N, int64_t E, int64_t P, std::vector<int> constant = {}) {
   const Arrays in{random({N, P}), random({E, P}, -1, 1, 2), random({1}, 0.2, 0.4)};
-  check_op({concat("cosine_head ", Shape{N, E, P}), in, op, reference, constant});
+  check_op({.name = concat("cosine_head ", Shape{N, E, P}),
+            .inputs = in,
+            .op = op,
+            .reference = reference,
+            .constant = constant,
+            .bf16 = false});
 }
 
 }  // namespace
@@ -70,7 +75,12 @@ TEST_CASE("cosine_head of a zero vector is zero, with the gradient of the clampe
 TEST_CASE("cosine_head treats a norm below the clamp as the constant it is divided by") {
   Arrays in{random({2, 3}), random({2, 3}, -1, 1, 2), random({1}, 0.2, 0.4)};
   for (int p = 0; p < 3; ++p) in[0][p] = (p - 0.75) * 0x1p-28;  // norm 0.6e-8
-  check_op({"one clamped row", in, op, reference, {0}});
+  check_op({.name = "one clamped row",
+            .inputs = in,
+            .op = op,
+            .reference = reference,
+            .constant = {0},
+            .bf16 = false});
   const Var f = Var::leaf(to_tensor(in[0], DType::f64));
   const Var v(to_tensor(in[1], DType::f64)), tau(to_tensor(in[2], DType::f64));
   const GradcheckResult result = gradcheck([&] { return op({f, v, tau}); }, {f}, {.step = 1e-12});

@@ -28,6 +28,8 @@ Var cross_entropy(const Var& logits, const Tensor& targets) {
 }
 
 int64_t count_targets(const Tensor& targets) {
+  RMOE_CHECK(targets.device() == Device::cpu, "count_targets: targets are on ", targets.device(),
+             ", wanted cpu; count them before they go there");
   const auto all = targets.span<int32_t>();
   return targets.numel() - std::ranges::count(all, kNotCounted);
 }

@@ -28,7 +28,7 @@ void check(Shape shape, double p, const RandomStream& stream) {
             [=](const Arrays& in) { return Arrays{reference(in[0], p, stream)}; }});
 }
 
-Tensor ones(Shape shape) { return full(shape, 1, DType::f32); }
+Tensor ones(Shape shape) { return under_test(full(shape, 1, DType::f32)); }
 
 }  // namespace
 
@@ -49,7 +49,7 @@ TEST_CASE("dropout: with row_index, row n is decided by the numbers of row_index
     const Tensor row_index = from_vector(rows, {67});
     check_op({concat("F ", F),
               {random({67, F})},
-              [=](const Vars& in) { return Vars{dropout(in[0], 0.3, stream, row_index)}; },
+              [=](const Vars& in) { return Vars{dropout(in[0], 0.3, stream, beside(in[0], row_index))}; },
               [=](const Arrays& in) { return Arrays{reference(in[0], 0.3, stream, rows)}; }});
   }
 }
@@ -67,7 +67,7 @@ TEST_CASE("dropout: u equal to p is kept, and no p rounds to another mask") {
 TEST_CASE("dropout keeps a share 1 - p of the elements, and the mean") {
   constexpr int64_t n = 1 << 20;
   for (double p : {0.1, 0.5, 0.9}) {
-    const Tensor y = dropout(Var(ones({1024, n / 1024})), p, {5, 6, 0}).value();
+    const Tensor y = to(dropout(Var(ones({1024, n / 1024})), p, {5, 6, 0}).value(), Device::cpu);
     double sum = 0, squares = 0;
     for (float value : y.span<float>()) sum += value, squares += double(value) * value;
     const double mean = sum / n, variance = squares / n - mean * mean, wanted = p / (1 - p);
@@ -85,8 +85,8 @@ TEST_CASE("dropout with p = 0 is x itself") {
 }
 
 TEST_CASE("dropout: what is dropped is 0, be it infinite or NaN") {
-  const Tensor x = full({64}, std::numeric_limits<double>::quiet_NaN(), DType::f32);
-  const Tensor y = dropout(Var(x), 0.5, {1, 2, 0}).value();
+  const Tensor x = under_test(full({64}, std::numeric_limits<double>::quiet_NaN(), DType::f32));
+  const Tensor y = to(dropout(Var(x), 0.5, {1, 2, 0}).value(), Device::cpu);
   for (int64_t i = 0; i < 64; ++i) CHECK(std::isnan(y.span<float>()[i]) == (uniform_at(1, 2, i) >= 0.5f));
 }
 

@@ -1,36 +1,31 @@
-#include "engine/cuda/for_each.cuh"
+#include "engine/cuda/map.cuh"
 #include "ops/elementwise/kernels.hpp"
 
 namespace rmoe::cuda {
 
 template <class T>
 void add_fwd(T* y, const T* a, const T* b, int64_t n) {
-  auto* out = device_pointer(y);
-  const auto *left = device_pointer(a), *right = device_pointer(b);
-  for_each(n, [=] ON_DEVICE(int64_t i) { put(out[i], to_float(left[i]) + to_float(right[i]), 0.0f); });
+  map_into(
+      y, n, 0, [] ON_DEVICE(float l, float r) { return l + r; }, a, b);
 }
 
 template <class T>
 void sub_fwd(T* y, const T* a, const T* b, int64_t n) {
-  auto* out = device_pointer(y);
-  const auto *left = device_pointer(a), *right = device_pointer(b);
-  for_each(n, [=] ON_DEVICE(int64_t i) { put(out[i], to_float(left[i]) - to_float(right[i]), 0.0f); });
+  map_into(
+      y, n, 0, [] ON_DEVICE(float l, float r) { return l - r; }, a, b);
 }
 
 template <class T>
 void mul_into(T* y, const T* a, const T* b, int64_t n, double beta) {
-  auto* out = device_pointer(y);
-  const auto *left = device_pointer(a), *right = device_pointer(b);
-  const float kept = float(beta);
-  for_each(n, [=] ON_DEVICE(int64_t i) { put(out[i], to_float(left[i]) * to_float(right[i]), kept); });
+  map_into(
+      y, n, beta, [] ON_DEVICE(float l, float r) { return l * r; }, a, b);
 }
 
 template <class T>
 void scale_into(T* y, const T* x, double s, int64_t n, double beta) {
-  auto* out = device_pointer(y);
-  const auto* in = device_pointer(x);
-  const float factor = float(s), kept = float(beta);
-  for_each(n, [=] ON_DEVICE(int64_t i) { put(out[i], factor * to_float(in[i]), kept); });
+  const float factor = float(s);
+  map_into(
+      y, n, beta, [=] ON_DEVICE(float value) { return factor * value; }, x);
 }
 
 #define RMOE_INSTANTIATE(T)                                           \

@@ -9,11 +9,15 @@
 
 namespace rmoe {
 
+constexpr int64_t kMostExpertsOnGpu = 1024;  // whose counters fit the shared memory of a block
+
 Routes sort_by_expert(const Tensor& experts, int64_t E) {
   RMOE_CHECK(experts.rank() == 2, "sort_by_expert: experts ", experts.shape(), " are not [N,K]");
   const int64_t N = experts.dim(0), K = experts.dim(1), M = N * K;
   RMOE_CHECK(M <= std::numeric_limits<int32_t>::max(), "sort_by_expert: ", M,
              " assignments do not fit 32 bits; use smaller batches");
+  RMOE_CHECK(experts.device() != Device::cuda || E <= kMostExpertsOnGpu, "sort_by_expert: ", E,
+             " experts, wanted at most ", kMostExpertsOnGpu, " on a GPU");
   const Routes routes{empty_like(experts, {E + 1}), empty_like(experts, {M}), empty_like(experts), N, K, M};
   DISPATCH_INTEGER(experts, sort_by_expert, routes.offsets, routes.assignment, routes.slot, experts, M, E);
   return routes;
@@ -26,8 +30,8 @@ Routes sort_by_expert(const Tensor& experts, int64_t E, const Tensor& probs, int
   const Tensor kept = empty_like(experts);
   DISPATCH(probs, limit_experts, kept, experts, probs, experts.dim(0), experts.dim(1), E, capacity);
   Routes routes = sort_by_expert(kept, E);
-  routes.rows = experts.device() == Device::meta ? std::min(routes.rows, E * capacity)
-                                                 : routes.offsets.data<int32_t>()[E];
+  routes.rows = experts.device() == Device::cpu ? routes.offsets.data<int32_t>()[E]
+                                                : std::min(routes.rows, E * capacity);
   routes.assignment = routes.assignment.rows(0, routes.rows);
   return routes;
 }

@@ -5,7 +5,8 @@
 namespace rmoe {
 
 /// Assignments of tokens to experts, sorted: rows [offsets[e], offsets[e+1]) belong to expert e. There are M
-/// = N*K of them, less those that were dropped.
+/// = N*K of them, less those that were dropped. A GPU does not tell the host how many were: there M is the
+/// most that can be left, and rows behind offsets[E] are zeros of assignment -1, in gradients too.
 struct Routes {
   Tensor offsets;     // i32 [E+1]
   Tensor assignment;  // i32 [M]: sorted row -> n*K+k
@@ -21,8 +22,8 @@ Routes sort_by_expert(const Tensor& experts, int64_t E);
 
 // The same of the assignments (n, e) that are kept: the `capacity` of highest probs_ne of every expert, ties
 // to the lower token experts i32 [N,K], probs [N,E] -> Routes Dai et al. 2024 (DeepSeekMoE), section 4.1.2,
-// lowest scores first. Nothing is put in a dropped one's place. On meta as many rows as there can be:
-// min(N*K, E*capacity).
+// lowest scores first. Nothing is put in a dropped one's place. On meta and on a GPU as many rows as there
+// can be: min(N*K, E*capacity).
 Routes sort_by_expert(const Tensor& experts, int64_t E, const Tensor& probs, int64_t capacity);
 
 /// ceil(factor * assignments / E), where a product that is whole but for its rounding counts as whole.

@@ -1,3 +1,4 @@
+#include "engine/cuda/backend.hpp"
 #include "ops/expert_dispatch/expert_dispatch.hpp"
 #include "tests/op_case.hpp"
 
@@ -20,7 +21,29 @@ Tensor some_experts(int64_t N, int64_t K, int64_t E) {
 
 template <class T>
 std::vector<T> values(const Tensor& t) {
-  return {t.span<T>().begin(), t.span<T>().end()};
+  const Tensor there = to(t, Device::cpu);
+  return {there.span<T>().begin(), there.span<T>().end()};
+}
+
+/// Where there is a GPU, its routes are those of the CPU, and rows that nobody has go to assignment -1.
+void check_same_routes(const Routes& gpu, const Routes& cpu) {
+  CHECK(values<int32_t>(gpu.offsets) == values<int32_t>(cpu.offsets));
+  CHECK(values<int32_t>(gpu.slot) == values<int32_t>(cpu.slot));
+  CHECK(gpu.assignment.shape() == Shape{gpu.rows});
+  REQUIRE(gpu.rows >= cpu.rows);
+  std::vector<int32_t> wanted = values<int32_t>(cpu.assignment);
+  wanted.resize(size_t(gpu.rows), -1);
+  CHECK(values<int32_t>(gpu.assignment) == wanted);
+}
+
+/// sort_by_expert with a capacity, compared with the GPU's if there is one.
+Routes limited_routes(const Tensor& experts, int64_t E, const Tensor& probs, int64_t capacity) {
+  const Routes routes = sort_by_expert(experts, E, probs, capacity);
+  if (cuda::available())
+    check_same_routes(
+        sort_by_expert(to(experts, Device::cuda), E, to(to(probs, DType::f32), Device::cuda), capacity),
+        routes);
+  return routes;
 }
 
 /// The sort once more, by std::stable_sort.
@@ -37,12 +60,13 @@ void check_routes(const Tensor& experts, int64_t E) {
   for (int64_t e = 0; e <= E; ++e)
     CHECK(r.offsets.span<int32_t>()[e] ==
           std::count_if(of.begin(), of.end(), [=](int32_t i) { return i < e; }));
+  if (cuda::available()) check_same_routes(sort_by_expert(to(experts, Device::cuda), E), r);
 }
 
 /// The same routes on the device of x, where meta needs the shapes only.
 Routes routes_for(const Var& x, int64_t N, int64_t K, int64_t E) {
   const bool meta = x.value().device() == Device::meta;
-  return sort_by_expert(meta ? empty({N, K}, DType::i32, Device::meta) : some_experts(N, K, E), E);
+  return sort_by_expert(meta ? empty({N, K}, DType::i32, Device::meta) : beside(x, some_experts(N, K, E)), E);
 }
 
 /// Tokens of the sorted rows, found by scanning the assignments once per expert.
@@ -80,8 +104,12 @@ void check_combine(int64_t N, int64_t K, int64_t E, int64_t C, std::vector<int> 
     }
     return Arrays{out};
   };
-  check_op(
-      {concat("combine ", Shape{N, K, E, C}), {random({N * K, C}), random({N, K})}, op, reference, constant});
+  check_op({.name = concat("combine ", Shape{N, K, E, C}),
+            .inputs = {random({N * K, C}), random({N, K})},
+            .op = op,
+            .reference = reference,
+            .constant = constant,
+            .in_fp32 = {1}});
 }
 
 }  // namespace
@@ -92,6 +120,7 @@ TEST_CASE("sort_by_expert") {
   check_routes(from_vector<int32_t>({2, 2, 2, 2}, {4, 1}), 5);
   check_routes(empty({0, 2}, DType::i32), 3);
   check_routes(some_experts(301, 3, 7), 7);
+  check_routes(some_experts(1500, 2, 70), 70);  // more than a warp of experts and a block of assignments
 }
 
 TEST_CASE("sort_by_expert makes shapes on meta") {
@@ -107,6 +136,7 @@ TEST_CASE("expert_dispatch") {
   check_dispatch(0, 2, 3, 4);
   check_dispatch(5, 4, 4, 3);
   check_dispatch(131, 3, 7, 17);
+  check_dispatch(11, 2, 4, 264);  // wide enough for packs of a whole warp, and more
 }
 
 TEST_CASE("expert_combine") {
@@ -115,6 +145,7 @@ TEST_CASE("expert_combine") {
   check_combine(0, 2, 3, 4);
   check_combine(5, 4, 4, 3);
   check_combine(131, 3, 7, 17);
+  check_combine(11, 2, 4, 264);
   check_combine(3, 2, 4, 5, {0});
   check_combine(3, 2, 4, 5, {1});
 }
@@ -124,7 +155,7 @@ TEST_CASE("sort_by_expert with a capacity keeps the highest scores, ties to the 
   const Tensor experts = from_vector<int32_t>({0, 1, 0, 2, 0, 1, 0, 2, 0, 1}, {5, 2});
   const Tensor probs = from_vector<double>({.5, .4, 0, .3, 0, .2, .6, .1, 0, .3, 0, .4, .2, .7, 0}, {5, 3});
   const auto kept_by = [&](int64_t e, int64_t capacity) {
-    const Routes r = sort_by_expert(experts, 3, probs, capacity);
+    const Routes r = limited_routes(experts, 3, probs, capacity);
     const auto offsets = r.offsets.span<int32_t>();
     std::vector<int32_t> tokens;
     for (int32_t row = offsets[e]; row < offsets[e + 1]; ++row) {
@@ -139,11 +170,11 @@ TEST_CASE("sort_by_expert with a capacity keeps the highest scores, ties to the 
   CHECK(kept_by(0, 2) == std::vector<int32_t>{0, 2});
   CHECK(kept_by(1, 1) == std::vector<int32_t>{4});
   CHECK(kept_by(0, 0).empty());
-  const Routes limited = sort_by_expert(experts, 3, probs, 2);
+  const Routes limited = limited_routes(experts, 3, probs, 2);
   CHECK(limited.rows == 6);
   CHECK(limited.assignment.shape() == Shape{6});
   CHECK(values<int32_t>(limited.slot) == std::vector<int32_t>{0, 2, -1, 4, 1, -1, -1, 5, -1, 3});
-  const Routes whole = sort_by_expert(experts, 3), roomy = sort_by_expert(experts, 3, probs, 5);
+  const Routes whole = sort_by_expert(experts, 3), roomy = limited_routes(experts, 3, probs, 5);
   CHECK(values<int32_t>(whole.slot) == values<int32_t>(roomy.slot));
   CHECK(values<int32_t>(whole.assignment) == values<int32_t>(roomy.assignment));
 }
@@ -152,10 +183,25 @@ TEST_CASE("sort_by_expert with a capacity drops NaN first and survives nothing b
   const float nan = std::nanf("");
   const Tensor experts = zeros({3, 1}, DType::i32);
   const auto slots = [&](const std::vector<float>& scores) {
-    return values<int32_t>(sort_by_expert(experts, 1, from_vector(scores, {3, 1}), 1).slot);
+    return values<int32_t>(limited_routes(experts, 1, from_vector(scores, {3, 1}), 1).slot);
   };
   CHECK(slots({nan, .1f, nan}) == std::vector<int32_t>{-1, 0, -1});
   CHECK(slots({nan, nan, nan}) == std::vector<int32_t>{0, -1, -1});
+}
+
+TEST_CASE("sort_by_expert with a capacity goes by value alone, also among many equal and negative scores") {
+  CHECK(values<int32_t>(
+            limited_routes(zeros({3, 1}, DType::i32), 1, from_vector<float>({-.5f, -.25f, -1}, {3, 1}), 1)
+                .slot) == std::vector<int32_t>{-1, 0, -1});
+  CHECK(values<int32_t>(
+            limited_routes(zeros({2, 1}, DType::i32), 1, from_vector<float>({-0.0f, 0}, {2, 1}), 1).slot) ==
+        std::vector<int32_t>{0, -1});
+  const int64_t N = 700, K = 2, E = 5;
+  std::vector<float> scores;
+  for (int64_t i = 0; i < N * E; ++i)
+    scores.push_back(float(i * i % 23) / 23);  // ties across warps and blocks
+  for (int64_t capacity : {0, 1, 100, 170, 1400})
+    limited_routes(some_experts(N, K, E), E, from_vector(scores, {N, E}), capacity);
 }
 
 TEST_CASE("sort_by_expert with a capacity makes as many rows on meta as there can be") {
@@ -177,10 +223,10 @@ TEST_CASE("expert_dispatch and expert_combine leave dropped assignments out") {
   const int64_t N = 37, K = 2, E = 4, C = 5, capacity = 13;
   const auto routes = [=](const Var& x) {
     const bool meta = x.value().device() == Device::meta;
-    const Tensor probs = to_tensor(random({N, E}, 0, 1, 8), DType::f64);
-    const Tensor experts = meta ? empty({N, K}, DType::i32, Device::meta) : some_experts(N, K, E);
-    return sort_by_expert(experts, E, meta ? empty(probs.shape(), DType::f64, Device::meta) : probs,
-                          capacity);
+    const Tensor probs = to_tensor(random({N, E}, 0, 1, 8), DType::f32);
+    const Tensor experts = meta ? empty({N, K}, DType::i32, Device::meta) : beside(x, some_experts(N, K, E));
+    return sort_by_expert(experts, E,
+                          meta ? empty(probs.shape(), DType::f32, Device::meta) : beside(x, probs), capacity);
   };
   const Routes fixed = routes(Var(zeros({1}, DType::f32)));
   REQUIRE(fixed.rows < N * K);
@@ -196,7 +242,11 @@ TEST_CASE("expert_dispatch and expert_combine leave dropped assignments out") {
         y[i / K * C + c] += in[1][i] * in[0][i / K * C + c];
     return Arrays{y};
   };
-  check_op({"with a capacity", {random({N, C}), random({N, K}, 0, 1, 2)}, passed_through, reference});
+  check_op({.name = "with a capacity",
+            .inputs = {random({N, C}), random({N, K}, 0, 1, 2)},
+            .op = passed_through,
+            .reference = reference,
+            .in_fp32 = {1}});
 }
 
 TEST_CASE("expert_dispatch and expert_combine name what does not fit") {

@@ -2,30 +2,35 @@
 
 #include "engine/dispatch.hpp"
 #include "engine/profile.hpp"
-#include "engine/readback.hpp"
 #include "ops/grad_norm/kernels.hpp"
-
-#include <cmath>
 
 namespace rmoe {
 
-double global_norm(const std::vector<Tensor>& grads) {
-  std::vector<Tensor> sums;
+Tensor global_norm(const std::vector<Tensor>& grads) {
+  std::vector<GradSpan> spans;
+  Tensor like;
+  double bytes = 0;
   for (const Tensor& g : grads) {
-    if (!g || g.device() == Device::meta) continue;
-    const Tensor sum = empty_like(g, {}, DType::f64);
-    DISPATCH(g, grad_norm_squares, sum, g, g.numel());
-    sums.push_back(sum);
-    profile::mark("global_norm", profile::Pass::update, double(g.bytes()));
+    if (!g) continue;
+    RMOE_CHECK(!like || (g.dtype() == like.dtype() && g.device() == like.device()),
+               "global_norm: a gradient is ", g.dtype(), " on ", g.device(), ", another ", like.dtype(),
+               " on ", like.device());
+    like = g;
+    spans.push_back({g.raw(), g.numel()});
+    bytes += double(g.bytes());
   }
-  double squares = 0;
-  for (const double sum : read_all(sums)) squares += sum;
-  return std::sqrt(squares);
+  if (!like) return zeros({}, DType::f64);
+  const Tensor norm = empty_like(like, {}, DType::f64);
+  DISPATCH(like, grad_norm_fwd, norm, spans.data(), int64_t(spans.size()));
+  profile::mark("global_norm", profile::Pass::update, bytes);
+  return norm;
 }
 
-double clip_scale(double norm, double max_norm) {
+Tensor clip_scale(const Tensor& norm, double max_norm) {
   RMOE_CHECK(max_norm >= 0, "clip_scale: max_norm ", max_norm, ", wanted 0 (off) or more");
-  return max_norm == 0 || norm <= max_norm ? 1 : max_norm / norm;
+  const Tensor scale = empty_like(norm);
+  DISPATCH_INTEGER(norm, clip_scale_fwd, scale, norm, max_norm);
+  return scale;
 }
 
 }  // namespace rmoe

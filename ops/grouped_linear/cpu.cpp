@@ -3,28 +3,18 @@
 #include "engine/reduce.hpp"
 #include "ops/grouped_linear/kernels.hpp"
 
-#include <algorithm>
-
 namespace rmoe::cpu {
 
 template <class T>
 void grouped_linear_fwd(T* y, const T* x, const T* w, const T* b, const int32_t* offsets, int64_t M,
                         int64_t E, int64_t F, int64_t C) {
-  constexpr int64_t kRows = 64;
   RMOE_CHECK(offsets[E] == M, "grouped_linear: offsets end at ", offsets[E], ", x has ", M, " rows");
-  if (b)
-    parallel_chunks(M, kRows, [=](int64_t begin, int64_t end) {
-      for (int64_t m = begin; m < end; ++m) {
-        const int64_t e = std::upper_bound(offsets, offsets + E, m) - offsets - 1;  // last to start by m
-        std::copy_n(b + e * F, F, y + m * F);
-      }
-    });
-  gemm_grouped<T>(E, offsets, Trans::yes, F, C, x, w, b ? T(1) : T(0), y);
+  gemm_grouped<T>(E, offsets, Trans::yes, F, C, x, w, T(0), y, b);
 }
 
 template <class T>
-void grouped_linear_bwd_x(T* dx, const T* dy, const T* w, const int32_t* offsets, int64_t E, int64_t F,
-                          int64_t C, double beta) {
+void grouped_linear_bwd_x(T* dx, const T* dy, const T* w, const int32_t* offsets, int64_t /*M*/, int64_t E,
+                          int64_t F, int64_t C, double beta) {
   gemm_grouped<T>(E, offsets, Trans::no, C, F, dy, w, T(beta), dx);
 }
 
@@ -46,7 +36,7 @@ void grouped_linear_bwd_b(acc_t<T>* db, const T* dy, const int32_t* offsets, int
   template void grouped_linear_fwd<T>(T*, const T*, const T*, const T*, const int32_t*, int64_t, int64_t,  \
                                       int64_t, int64_t);                                                   \
   template void grouped_linear_bwd_x<T>(T*, const T*, const T*, const int32_t*, int64_t, int64_t, int64_t, \
-                                        double);                                                           \
+                                        int64_t, double);                                                  \
   template void grouped_linear_bwd_w<T>(T*, const T*, const T*, const int32_t*, int64_t, int64_t, int64_t, \
                                         double);                                                           \
   template void grouped_linear_bwd_b<T>(T*, const T*, const int32_t*, int64_t, int64_t, double);

@@ -2,6 +2,7 @@
 
 #include "engine/dispatch.hpp"
 #include "engine/flops.hpp"
+#include "engine/gemm.hpp"
 #include "ops/grouped_linear/kernels.hpp"
 
 namespace rmoe {
@@ -19,11 +20,13 @@ Var grouped_linear(const Var& x, const Var& weight, const Var& bias, const Tenso
   Tensor y = empty_like(X, {M, F});
   count_flops(2.0 * M * F * C);
   DISPATCH(X, grouped_linear_fwd, y, X, W, b, offsets, M, E, F, C);
+  const bool bf16 = Bf16Products::on();
   return record("grouped_linear", y, {x, weight, bias}, [=](const Tensor& dy, Grads& d) {
+    const Bf16Products products(bf16);
     if (d.wants(0)) {
       const auto [dx, beta] = d.place(0);
       count_flops(2.0 * M * F * C);
-      DISPATCH(X, grouped_linear_bwd_x, dx, dy, W, offsets, E, F, C, beta);
+      DISPATCH(X, grouped_linear_bwd_x, dx, dy, W, offsets, M, E, F, C, beta);
     }
     if (d.wants(1)) {
       const auto [dw, beta] = d.place(1);

@@ -1,3 +1,4 @@
+#include "engine/cuda/backend.hpp"
 #include "engine/flops.hpp"
 #include "ops/grouped_linear/grouped_linear.hpp"
 #include "tests/op_case.hpp"
@@ -15,8 +16,9 @@ void check_grouped(const Offsets& offsets, int64_t F, int64_t C, bool bias, std:
   const int64_t E = int64_t(offsets.size()) - 1, M = offsets.back();
   const auto op = [=](const Vars& in) {
     const bool meta = in[0].value().device() == Device::meta;
-    return Vars{grouped_linear(in[0], in[1], bias ? in[2] : Var(),
-                               meta ? empty({E + 1}, DType::i32, Device::meta) : tensor_of(offsets))};
+    return Vars{
+        grouped_linear(in[0], in[1], bias ? in[2] : Var(),
+                       meta ? empty({E + 1}, DType::i32, Device::meta) : beside(in[0], tensor_of(offsets)))};
   };
   const auto reference = [=](const Arrays& in) {
     Array y({M, F});
@@ -31,8 +33,12 @@ void check_grouped(const Offsets& offsets, int64_t F, int64_t C, bool bias, std:
   };
   Arrays inputs{random({M, C}), random({E, F, C}, -1, 1, 2)};
   if (bias) inputs.push_back(random({E, F}));
-  check_op(
-      {concat("grouped ", Shape{M, E, F, C}, bias ? " with bias" : ""), inputs, op, reference, constant});
+  check_op({.name = concat("grouped ", Shape{M, E, F, C}, bias ? " with bias" : ""),
+            .inputs = inputs,
+            .op = op,
+            .reference = reference,
+            .constant = constant,
+            .weights = {1, 2}});
 }
 
 }  // namespace
@@ -44,8 +50,12 @@ TEST_CASE("grouped_linear") {
   check_grouped({0, 0, 3, 3, 7, 7}, 5, 3, true);
   check_grouped({0, 0, 0}, 2, 3, true);
   check_grouped({0, 150, 150, 301}, 131, 37, true);
+  check_grouped({0, 8, 8, 30}, 8, 16, true);  // multiples of eight: for tensor cores, if there are any
   check_grouped({0, 2, 5}, 3, 4, true, {0});
   check_grouped({0, 2, 5}, 3, 4, true, {1, 2});
+  if (!cuda::available()) return;
+  check_grouped({0, 129, 129, 130, 300}, 136, 264, false);  // edges of the tiles of tensor cores
+  check_grouped({0, 0, 70, 300}, 224, 72, true);            // a width of two tiles of 112
 }
 
 TEST_CASE("grouped_linear gives an expert without rows a gradient of zero") {

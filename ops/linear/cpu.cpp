@@ -2,18 +2,11 @@
 #include "engine/reduce.hpp"
 #include "ops/linear/kernels.hpp"
 
-#include <algorithm>
-
 namespace rmoe::cpu {
 
 template <class T>
 void linear_fwd(T* y, const T* x, const T* w, const T* b, int64_t N, int64_t F, int64_t C) {
-  constexpr int64_t kRows = 64;
-  if (b)
-    parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
-      for (int64_t n = begin; n < end; ++n) std::copy_n(b, F, y + n * F);
-    });
-  gemm<T>(Trans::no, Trans::yes, N, F, C, x, C, w, C, b ? T(1) : T(0), y, F);
+  gemm<T>(Trans::no, Trans::yes, N, F, C, x, C, w, C, T(0), y, F, b);
 }
 
 template <class T>

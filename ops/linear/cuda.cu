@@ -6,12 +6,7 @@ namespace rmoe::cuda {
 
 template <class T>
 void linear_fwd(T* y, const T* x, const T* w, const T* b, int64_t N, int64_t F, int64_t C) {
-  if (b) {
-    auto* out = device_pointer(y);
-    const auto* bias = device_pointer(b);
-    for_each(N * F, [=] ON_DEVICE(int64_t i) { out[i] = bias[i % F]; });
-  }
-  gemm<T, T>(Trans::no, Trans::yes, N, F, C, x, C, w, C, b ? 1 : 0, y, F);
+  gemm<T, T>(Trans::no, Trans::yes, N, F, C, x, C, w, C, 0, y, F, b);
 }
 
 template <class T>

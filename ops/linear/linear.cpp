@@ -2,6 +2,7 @@
 
 #include "engine/dispatch.hpp"
 #include "engine/flops.hpp"
+#include "engine/gemm.hpp"
 #include "ops/linear/kernels.hpp"
 
 namespace rmoe {
@@ -16,7 +17,9 @@ Var linear(const Var& x, const Var& weight, const Var& bias) {
   Tensor y = empty_like(X, X.shape().with(-1, F));  // [N,F]
   count_flops(2.0 * N * F * C);
   DISPATCH(X, linear_fwd, y, X, W, b, N, F, C);
+  const bool bf16 = Bf16Products::on();
   return record("linear", y, {x, weight, bias}, [=](const Tensor& dy, Grads& d) {
+    const Bf16Products products(bf16);
     if (d.wants(0)) {
       const auto [dx, beta] = d.place(0);
       count_flops(2.0 * N * F * C);

@@ -21,14 +21,18 @@ Arrays reference(const Arrays& in) {
 
 Vars op(const Vars& in) { return {linear(in[0], in[1], in.size() > 2 ? in[2] : Var())}; }
 
+void check(const std::string& name, const Arrays& inputs) {
+  check_op({.name = name, .inputs = inputs, .op = op, .reference = reference, .weights = {1, 2}});
+}
+
 }  // namespace
 
 TEST_CASE("linear") {
-  check_op({"2x3x4 -> 5", {random({2, 3, 4}), random({5, 4})}, op, reference});
-  check_op({"bias", {random({7, 13}), random({11, 13}, -1, 1, 2), random({11})}, op, reference});
-  check_op({"one row, one column", {random({1, 1}), random({1, 1}), random({1})}, op, reference});
-  check_op({"no rows", {random({0, 3}), random({2, 3}), random({2})}, op, reference});
-  check_op({"several tiles", {random({301, 37}), random({131, 37}), random({131})}, op, reference});
+  check("2x3x4 -> 5", {random({2, 3, 4}), random({5, 4})});
+  check("bias", {random({7, 13}), random({11, 13}, -1, 1, 2), random({11})});
+  check("one row, one column", {random({1, 1}), random({1, 1}), random({1})});
+  check("no rows", {random({0, 3}), random({2, 3}), random({2})});
+  check("several tiles", {random({301, 37}), random({131, 37}), random({131})});
 }
 
 TEST_CASE("linear names the shapes that do not fit") {

@@ -29,14 +29,14 @@ void load_balance_bwd(acc_t<T>* dprobs, const acc_t<T>* dloss, const double* sha
   });
 }
 
-void expert_share_fwd(double* share, const int32_t* experts, int64_t M, int64_t E) {
+void expert_share_fwd(double* share, const int32_t* experts, int64_t M, int64_t E, int64_t all) {
   std::vector<int64_t> count(E);
   for (int64_t i = 0; i < M; ++i) {
     RMOE_CHECK(experts[i] >= 0 && experts[i] < E, "expert_share: assignment ", i, " goes to expert ",
                experts[i], " of ", E);
     ++count[experts[i]];
   }
-  for (int64_t e = 0; e < E; ++e) share[e] = M == 0 ? 0 : double(count[e]) / double(M);
+  for (int64_t e = 0; e < E; ++e) share[e] = all == 0 ? 0 : double(count[e]) / double(all);
 }
 
 #define RMOE_INSTANTIATE(T)                                                         \

@@ -19,9 +19,9 @@ Var load_balance(const Var& probs, const Tensor& share) {
   });
 }
 
-Tensor expert_share(const Tensor& experts, int64_t E) {
+Tensor expert_share(const Tensor& experts, int64_t E, int64_t all) {
   const Tensor share = empty_like(experts, {E}, DType::f64);
-  DISPATCH_INTEGER(experts, expert_share_fwd, share, experts, experts.numel(), E);
+  DISPATCH_INTEGER(experts, expert_share_fwd, share, experts, experts.numel(), E, all);
   return share;
 }
 

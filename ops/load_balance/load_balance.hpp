@@ -13,6 +13,11 @@ Var load_balance(const Var& probs, const Tensor& share);
 
 // f_e = the share of all assignments that went to expert e, from integer counts: exact in any order
 // experts i32 [N,K] -> [E] in f64; zeros without tokens
-Tensor expert_share(const Tensor& experts, int64_t E);
+// An expert outside [0, E) is an error; on a GPU it is counted nowhere.
+// `all` is how many assignments there are, where `experts` holds a part of them; the parts' shares add up.
+Tensor expert_share(const Tensor& experts, int64_t E, int64_t all);
+inline Tensor expert_share(const Tensor& experts, int64_t E) {
+  return expert_share(experts, E, experts.numel());
+}
 
 }  // namespace rmoe

@@ -18,8 +18,8 @@ std::vector<int32_t> some_experts(int64_t N, int64_t K, int64_t E) {
 void check_balance(int64_t N, int64_t K, int64_t E) {
   const auto op = [=](const Vars& in) {
     const bool meta = in[0].value().device() == Device::meta;
-    const Tensor experts =
-        meta ? empty({N, K}, DType::i32, Device::meta) : from_vector(some_experts(N, K, E), {N, K});
+    const Tensor experts = meta ? empty({N, K}, DType::i32, Device::meta)
+                                : beside(in[0], from_vector(some_experts(N, K, E), {N, K}));
     return Vars{load_balance(in[0], expert_share(experts, E))};
   };
   const auto reference = [=](const Arrays& in) {
@@ -33,7 +33,11 @@ void check_balance(int64_t N, int64_t K, int64_t E) {
     }
     return Arrays{loss};
   };
-  check_op({concat("load_balance ", Shape{N, K, E}), {random({N, E}, 0, 1)}, op, reference});
+  check_op({.name = concat("load_balance ", Shape{N, K, E}),
+            .inputs = {random({N, E}, 0, 1)},
+            .op = op,
+            .reference = reference,
+            .bf16 = false});
 }
 
 }  // namespace
@@ -71,9 +75,16 @@ TEST_CASE("load_balance: the mean over parts with the whole batch's share is the
 }
 
 TEST_CASE("expert_share counts exactly") {
-  CHECK(to_array(expert_share(from_vector<int32_t>({2, 0, 2, 2}, {2, 2}), 3)).data ==
-        std::vector<double>{0.25, 0, 0.75});
-  CHECK(to_array(expert_share(from_vector<int32_t>({}, {0, 2}), 2)).data == std::vector<double>{0, 0});
+  const auto share = [](const std::vector<int32_t>& experts, int64_t E) {
+    return to_array(expert_share(under_test(from_vector(experts, {int64_t(experts.size()) / 2, 2})), E)).data;
+  };
+  CHECK(share({2, 0, 2, 2}, 3) == std::vector<double>{0.25, 0, 0.75});
+  CHECK(share({}, 2) == std::vector<double>{0, 0});
+  const Tensor part = under_test(from_vector<int32_t>({2, 0}, {1, 2}));
+  CHECK(to_array(expert_share(part, 3, 8)).data == std::vector<double>{0.125, 0, 0.125});
+  std::vector<int32_t> all_but_one(1000, 1);
+  all_but_one[999] = 0;
+  CHECK(share(all_but_one, 2) == std::vector<double>{0.001, 0.999});
 }
 
 TEST_CASE("load_balance names what does not fit") {

@@ -4,15 +4,17 @@
 #include <cmath>
 
 namespace rmoe::cpu {
+namespace {
 
 template <class T>
-void adam_step(T* p, acc_t<T>* m, acc_t<T>* v, const acc_t<T>* g, int64_t n, const AdamFactors& factors) {
+void step_of(const AdamSpan& span, const AdamFactors& f, T scale) {
   constexpr int64_t kChunk = 1 << 14;
-  const AdamFactors& f = factors;
-  const T scale = T(f.grad), l2 = T(f.l2), keep = T(f.keep), eps = T(f.eps), step = T(f.step),
-          root = T(f.root);
+  T *p = static_cast<T*>(span.p), *m = static_cast<T*>(span.m), *v = static_cast<T*>(span.v);
+  const T* g = static_cast<const T*>(span.g);
+  bf16* rounded = span.rounded;
+  const T l2 = T(span.l2), keep = T(span.keep), eps = T(f.eps), step = T(f.step), root = T(f.root);
   const T beta1 = T(f.beta1), beta2 = T(f.beta2), rest1 = T(1 - f.beta1), rest2 = T(1 - f.beta2);
-  parallel_chunks(n, kChunk, [=](int64_t begin, int64_t end) {
+  parallel_chunks(span.n, kChunk, [=](int64_t begin, int64_t end) {
 #pragma omp simd
     for (int64_t i = begin; i < end; ++i) {
       const T gradient = scale * g[i] + l2 * p[i];
@@ -20,13 +22,19 @@ void adam_step(T* p, acc_t<T>* m, acc_t<T>* v, const acc_t<T>* g, int64_t n, con
       v[i] = beta2 * v[i] + rest2 * gradient * gradient;
       p[i] = keep * p[i] - step * m[i] / (root * std::sqrt(v[i]) + eps);
     }
+    if (!rounded) return;
+    for (int64_t i = begin; i < end; ++i) rounded[i] = bf16(float(p[i]));
   });
 }
 
-#define RMOE_INSTANTIATE(T) \
-  template void adam_step<T>(T*, acc_t<T>*, acc_t<T>*, const acc_t<T>*, int64_t, const AdamFactors&);
+}  // namespace
 
-RMOE_INSTANTIATE(float)
-RMOE_INSTANTIATE(double)
+template <class T>
+void adam_step(const AdamSpan* spans, int64_t count, const AdamFactors& factors, const double* grad_scale) {
+  for (int64_t i = 0; i < count; ++i) step_of(spans[i], factors, T(*grad_scale));
+}
+
+template void adam_step<float>(const AdamSpan*, int64_t, const AdamFactors&, const double*);
+template void adam_step<double>(const AdamSpan*, int64_t, const AdamFactors&, const double*);
 
 }  // namespace rmoe::cpu

@@ -77,7 +77,12 @@ using Reference = Arrays (*)(const Arrays&);
 
 void check_cell(int64_t gates, Op op, Reference reference) {
   const auto check = [&](int64_t N, int64_t I, int64_t P, std::vector<int> constant = {}) {
-    check_op({concat("cell ", Shape{N, I, P}), cell_inputs(gates, N, I, P), op, reference, constant});
+    check_op({.name = concat("cell ", Shape{N, I, P}),
+              .inputs = cell_inputs(gates, N, I, P),
+              .op = op,
+              .reference = reference,
+              .constant = constant,
+              .bf16 = false});
   };
   check(2, 3, 4);
   check(1, 1, 1);
@@ -95,8 +100,16 @@ TEST_CASE("gru_cell") { check_cell(3, gru, gru_reference); }
 TEST_CASE("rnn_cell") { check_cell(1, rnn, rnn_reference); }
 TEST_CASE("lstm_cell") {
   check_cell(4, lstm, lstm_reference);
-  check_op({"only c", cell_inputs(4, 3, 4, 5), lstm, lstm_reference, {0, 1, 2, 3, 4, 5}});
-  check_op({"constant c", cell_inputs(4, 3, 4, 5), lstm, lstm_reference, {6}});
+  OpCase part{.name = "only c",
+              .inputs = cell_inputs(4, 3, 4, 5),
+              .op = lstm,
+              .reference = lstm_reference,
+              .constant = {0, 1, 2, 3, 4, 5},
+              .bf16 = false};
+  check_op(part);
+  part.name = "constant c";
+  part.constant = {6};
+  check_op(part);
 }
 
 TEST_CASE("gru_cell is the router's eq. 2, 3 and 5 with rows in the order s, z, h") {
@@ -125,7 +138,11 @@ TEST_CASE("gru_cell passes the gradient back through a chain of layers") {
     for (int layer = 0; layer < 3; ++layer) in[1] = gru_reference(in)[0];
     return Arrays{in[1]};
   };
-  check_op({"three layers", cell_inputs(3, 5, 3, 4), op, reference});
+  check_op({.name = "three layers",
+            .inputs = cell_inputs(3, 5, 3, 4),
+            .op = op,
+            .reference = reference,
+            .bf16 = false});
 }
 
 TEST_CASE("lstm_cell passes both parts of its state through a chain of layers") {
@@ -142,7 +159,11 @@ TEST_CASE("lstm_cell passes both parts of its state through a chain of layers") 
     }
     return Arrays{in[1]};
   };
-  check_op({"three layers", cell_inputs(4, 5, 3, 4), op, reference});
+  check_op({.name = "three layers",
+            .inputs = cell_inputs(4, 5, 3, 4),
+            .op = op,
+            .reference = reference,
+            .bf16 = false});
 }
 
 TEST_CASE("recurrent cells work without biases") {
@@ -154,17 +175,17 @@ TEST_CASE("recurrent cells work without biases") {
     v.push_back(Array({15}));
     return gru_reference(v);
   };
-  check_op({"no biases", in, op, reference});
+  check_op({.name = "no biases", .inputs = in, .op = op, .reference = reference, .bf16 = false});
 }
 
 TEST_CASE("recurrent cells stay finite where the gates saturate") {
-  const Var big(full({2, 3}, 1e4, DType::f32)), h = Var::leaf(full({2, 3}, 0.5, DType::f32));
-  const Var w(full({9, 3}, 1, DType::f32)), minus_w(full({9, 3}, -1, DType::f32));
+  const auto of = [](Shape shape, double value) { return under_test(full(shape, value, DType::f32)); };
+  const Var big(of({2, 3}, 1e4)), h = Var::leaf(of({2, 3}, 0.5)), w(of({9, 3}, 1)), minus_w(of({9, 3}, -1));
   for (const Var& weight : {w, minus_w}) {
     const Var y = gru_cell(big, h, weight, w, {}, {});
-    backward({y}, {full({2, 3}, 1, DType::f32)});
-    CHECK(first_non_finite(y.value()) == -1);
-    CHECK(first_non_finite(h.grad()) == -1);
+    backward({y}, {of({2, 3}, 1)});
+    CHECK(first_non_finite(to(y.value(), Device::cpu)) == -1);
+    CHECK(first_non_finite(to(h.grad(), Device::cpu)) == -1);
   }
 }
 

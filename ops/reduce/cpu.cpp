@@ -17,7 +17,7 @@ void sum_fwd(acc_t<T>* y, const T* x, int64_t n, double s) {
 }
 
 template <class T>
-void sum_bwd(T* dx, const T* dy, int64_t n, double s, double beta) {
+void sum_bwd(T* dx, const acc_t<T>* dy, int64_t n, double s, double beta) {
   const T g = T(s * *dy);
   map_into(dx, n, beta, [=](int64_t) { return g; });
 }

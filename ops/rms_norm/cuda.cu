@@ -1,68 +1,52 @@
-#include "engine/cuda/for_each.cuh"
-#include "engine/cuda/warp.cuh"
+#include "engine/cuda/rows.cuh"
 #include "ops/rms_norm/kernels.hpp"
 
 namespace rmoe::cuda {
 namespace {
 
-constexpr int kRowsPerBlock = 4;  // one warp each
-
-/// The row of this warp, or -1 behind the last one: the same in every lane.
-DEVICE int64_t row_of_warp(int64_t N) {
-  const int64_t n = int64_t(blockIdx.x) * kRowsPerBlock + threadIdx.x / kLanes;
-  return n < N ? n : -1;
-}
-
-template <class T>
-__global__ void __launch_bounds__(kRowsPerBlock* kLanes)
-    rms_norm_fwd_kernel(T* y, float* r, const T* x, const T* w, int64_t N, int64_t C, float eps) {
-  const int64_t n = row_of_warp(N);
-  if (n < 0) return;
-  const int lane = threadIdx.x % kLanes;
-  float squares = 0.0f;
-  for (int64_t c = lane; c < C; c += kLanes) squares += to_float(x[n * C + c]) * to_float(x[n * C + c]);
-  const float scale = 1.0f / sqrtf(warp_reduce<Sum>(squares) / float(C) + eps);
-  for (int64_t c = lane; c < C; c += kLanes)
-    y[n * C + c] = from_float<T>(to_float(x[n * C + c]) * scale * to_float(w[c]));
-  if (lane == 0) r[n] = scale;
+template <int kWidth, class T>
+void forward(T* y, float* r, const T* x, const T* w, int64_t N, int64_t C, float eps) {
+  for_each_row(N, [=] ON_DEVICE(int64_t n, int lane) {
+    const T* row = x + n * C;
+    const float squares = sum_over_row<kWidth>(
+        C, lane, [](float value) { return value * value; }, row);
+    const float scale = 1.0f / sqrtf(squares / float(C) + eps);
+    map_row<kWidth>(
+        y + n * C, C, lane, 0.0f, [=](float value, float weight) { return value * scale * weight; }, row, w);
+    if (lane == 0) r[n] = scale;
+  });
 }
 
 // dx_c = r (dy_c w_c - x_c r^2 mean_j(dy_j w_j x_j))
-template <class T>
-__global__ void __launch_bounds__(kRowsPerBlock* kLanes)
-    rms_norm_bwd_x_kernel(T* dx, const T* dy, const T* x, const T* w, const float* r, int64_t N, int64_t C,
-                          float beta) {
-  const int64_t n = row_of_warp(N);
-  if (n < 0) return;
-  const int lane = threadIdx.x % kLanes;
-  float dot = 0.0f;
-  for (int64_t c = lane; c < C; c += kLanes)
-    dot += to_float(dy[n * C + c]) * to_float(w[c]) * to_float(x[n * C + c]);
-  const float scale = r[n], shrink = scale * scale * warp_reduce<Sum>(dot) / float(C);
-  for (int64_t c = lane; c < C; c += kLanes)
-    put(dx[n * C + c], scale * (to_float(dy[n * C + c]) * to_float(w[c]) - to_float(x[n * C + c]) * shrink),
-        beta);
+template <int kWidth, class T>
+void backward(T* dx, const T* dy, const T* x, const T* w, const float* r, int64_t N, int64_t C, float beta) {
+  for_each_row(N, [=] ON_DEVICE(int64_t n, int lane) {
+    const T *grad = dy + n * C, *row = x + n * C;
+    const float dot = sum_over_row<kWidth>(
+        C, lane, [](float g, float weight, float value) { return g * weight * value; }, grad, w, row);
+    const float scale = r[n], shrink = scale * scale * dot / float(C);
+    map_row<kWidth>(
+        dx + n * C, C, lane, beta,
+        [=](float g, float weight, float value) { return scale * (g * weight - value * shrink); }, grad, w,
+        row);
+  });
 }
-
-int blocks_for(int64_t N) { return int((N + kRowsPerBlock - 1) / kRowsPerBlock); }
 
 }  // namespace
 
 template <class T>
 void rms_norm_fwd(T* y, acc_t<T>* r, const T* x, const T* w, int64_t N, int64_t C, double eps) {
-  using E = typename OnDevice<T>::type;
-  if (N == 0) return;
-  LAUNCH((rms_norm_fwd_kernel<E>), blocks_for(N), kRowsPerBlock * kLanes, 0, stream(), device_pointer(y), r,
-         device_pointer(x), device_pointer(w), N, C, float(eps));
+  const auto run = in_packs(C, y, x, w) ? forward<widest_pack<T>(), typename OnDevice<T>::type>
+                                        : forward<1, typename OnDevice<T>::type>;
+  run(device_pointer(y), r, device_pointer(x), device_pointer(w), N, C, float(eps));
 }
 
 template <class T>
 void rms_norm_bwd_x(T* dx, const T* dy, const T* x, const T* w, const acc_t<T>* r, int64_t N, int64_t C,
                     double beta) {
-  using E = typename OnDevice<T>::type;
-  if (N == 0) return;
-  LAUNCH((rms_norm_bwd_x_kernel<E>), blocks_for(N), kRowsPerBlock * kLanes, 0, stream(), device_pointer(dx),
-         device_pointer(dy), device_pointer(x), device_pointer(w), r, N, C, float(beta));
+  const auto run = in_packs(C, dx, dy, x, w) ? backward<widest_pack<T>(), typename OnDevice<T>::type>
+                                             : backward<1, typename OnDevice<T>::type>;
+  run(device_pointer(dx), device_pointer(dy), device_pointer(x), device_pointer(w), r, N, C, float(beta));
 }
 
 template <class T>

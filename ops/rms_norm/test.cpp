@@ -24,13 +24,23 @@ Arrays reference(const Arrays& in) {
 
 Vars op(const Vars& in) { return {rms_norm(in[0], in[1], kEps)}; }
 
+void check(const std::string& name, Shape x) {
+  check_op({.name = name,
+            .inputs = {random(x), random({x[-1]})},
+            .op = op,
+            .reference = reference,
+            .weights = {1}});
+}
+
 }  // namespace
 
 TEST_CASE("rms_norm") {
-  check_op({"2x3x8", {random({2, 3, 8}), random({8})}, op, reference});
-  check_op({"one row of two", {random({1, 2}), random({2})}, op, reference});
-  check_op({"no rows", {random({0, 5}), random({5})}, op, reference});
-  check_op({"prime sizes, several chunks", {random({67, 31}), random({31})}, op, reference});
+  check("2x3x8", {2, 3, 8});
+  check("one row of two", {1, 2});
+  check("no rows", {0, 5});
+  check("prime sizes, several chunks", {67, 31});
+  check("rows of whole packs, more than one of each lane's", {5, 520});
+  check("several parts of a sum over rows", {523, 3});
 }
 
 TEST_CASE("rms_norm names the shapes that do not fit") {

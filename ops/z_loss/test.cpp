@@ -17,10 +17,11 @@ void check_z_loss(int64_t N, int64_t E, double low = -2, double high = 2) {
     }
     return Arrays{loss};
   };
-  check_op({concat("z_loss ", Shape{N, E}),
-            {random({N, E}, low, high)},
-            [](const Vars& in) { return Vars{z_loss(in[0])}; },
-            reference});
+  check_op({.name = concat("z_loss ", Shape{N, E}),
+            .inputs = {random({N, E}, low, high)},
+            .op = [](const Vars& in) { return Vars{z_loss(in[0])}; },
+            .reference = reference,
+            .bf16 = false});
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ void GateStatistics::add(Layer& layer, const RoutingStats& routing) {
   const Tensor probs = to(routing.probs.value(), DType::f32);  // [N,E]
   const int64_t N = probs.dim(0), E = probs.dim(1), K = routing.experts.dim(1);
   const double most = std::log(double(E));
-  layer.dropped += routing.dropped;
+  layer.dropped += routing.dropped();
   layer.entropy_counts.resize(kEntropyBins);
   layer.assignments.resize(E);
   for (int64_t n = 0; n < N; ++n) {

@@ -42,7 +42,9 @@ struct Pulls {
     lm.push_back(of_lm);
     balance.push_back(of_balance);
   }
-  GradientNorms norms() const { return {global_norm(total), global_norm(lm), global_norm(balance)}; }
+  GradientNorms norms() const {
+    return {global_norm(total).item(), global_norm(lm).item(), global_norm(balance).item()};
+  }
 };
 
 void operator+=(GradientNorms& a, const GradientNorms& b) {

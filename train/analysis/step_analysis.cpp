@@ -13,12 +13,23 @@ double router_grad_norm(const Model& model) {
   Tensors grads;
   for (const Parameter& p : model.parameters())
     if (is_router_parameter(p.name)) grads.push_back(p.var.grad());
-  return global_norm(grads);
+  return global_norm(grads).item();
+}
+
+/// The choices of the routers where they can be looked at.
+std::vector<LayerStats> on_cpu(std::vector<LayerStats> layers) {
+  for (auto& [routing, output] : layers) {
+    if (!routing.probs) continue;
+    routing.probs = Var(to(routing.probs.value(), Device::cpu));
+    routing.experts = to(routing.experts, Device::cpu);
+  }
+  return layers;
 }
 
 }  // namespace
 
-void StepAnalysis::add(const std::vector<LayerStats>& layers) {
+void StepAnalysis::add(const std::vector<LayerStats>& all) {
+  const std::vector<LayerStats> layers = on_cpu(all);
   information_.add(gate_probabilities(layers, kMutualInformationTokens - information_.tokens()));
   gates_.add(layers);
 }

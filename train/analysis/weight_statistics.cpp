@@ -10,7 +10,7 @@ namespace {
 /// The parameter called `name` in float; undefined if there is none.
 Tensor parameter(const Model& model, const std::string& name) {
   const auto p = std::ranges::find(model.parameters(), name, &Parameter::name);
-  return p == model.parameters().end() ? Tensor() : to(p->var.value(), DType::f32);
+  return p == model.parameters().end() ? Tensor() : to(to(p->master, Device::cpu), DType::f32);
 }
 
 /// Means over the middle dimension: [E,F,C] -> E rows of C.
@@ -84,7 +84,7 @@ ExpertSimilarity expert_similarity(const Model& model) {
 RouterWeights router_weights(const Model& model) {
   RouterWeights result;
   for (const Tensor& gate : model.gate_matrices()) {
-    const Tensor values = to(gate, DType::f32);
+    const Tensor values = to(to(gate, Device::cpu), DType::f32);
     result.norm.push_back(norm_of(values.span<float>()));
     result.stddev.push_back(stddev_of(values.span<float>()));
   }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fmt/core.h>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sys/resource.h>
 
@@ -24,11 +25,13 @@ int64_t page_faults() {
   return usage.ru_minflt + usage.ru_majflt;
 }
 
-/// The most memory that the process has had so far.
+/// The most memory that the process has had so far. (Not from getrusage: that counts what the parent had when
+/// it started this process.)
 double peak_rss_bytes() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  return 1024.0 * double(usage.ru_maxrss);
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return 1024 * std::stod(line.substr(6));
+  return 0;
 }
 
 /// What some whole training steps took.
@@ -39,12 +42,13 @@ struct Measured {
   int64_t system_calls, page_faults;
 };
 
-Measured measure_steps(const Config& config, const BenchOptions& o, double peak) {
+Measured measure_steps(const Config& config, const BenchOptions& o, Device device) {
+  const double peak = measure_peak(device, storage_type(config.train, device));
   const Tokens text = bench_tokens(config, o.steps + 3);
-  memory::reset_peak(Device::cpu);
-  TrainState state(config, std::make_unique<BatchStream>(text, o.batch, o.block, config.train.seed));
+  memory::reset_peak(device);
+  TrainState state(config, std::make_unique<BatchStream>(text, o.batch, o.block, config.train.seed), device);
   train_step(state, config);  // takes the memory from the system; not counted
-  const int64_t faults = page_faults(), system_calls = memory::stats(Device::cpu).system_calls;
+  const int64_t faults = page_faults(), system_calls = memory::stats(device).system_calls;
   std::vector<double> times;
   double flops = 0;
   for (int64_t i = 0; i < o.steps; ++i) {
@@ -54,7 +58,7 @@ Measured measure_steps(const Config& config, const BenchOptions& o, double peak)
   }
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2];
-  const memory::Stats stats = memory::stats(Device::cpu);
+  const memory::Stats stats = memory::stats(device);
   return {.model = config.model.kind,
           .router = config.router.name,
           .best_s = times[0],
@@ -120,12 +124,11 @@ Tokens bench_tokens(const Config& config, int64_t steps) {
 }
 
 int bench_steps(const BenchOptions& o) {
-  o.machine.apply("bench");
-  const double peak = measure_gemm_peak();
-  if (!o.json) print_header(o, peak);
+  const Device device = o.machine.apply();
+  if (!o.json) print_header(o, measure_peak(device, DType::f32));
   for (const std::string& path : o.configs)
     for (const std::string& router : o.routers) {
-      const Measured m = measure_steps(bench_config(path, router, o), o, peak);
+      const Measured m = measure_steps(bench_config(path, router, o), o, device);
       o.json ? print_json(m) : print_row(m);
     }
   return 0;

@@ -1,6 +1,7 @@
 #include "train/reproduce/budget.hpp"
 
 #include "train/progress.hpp"
+#include "train/reproduce/finetuning.hpp"
 #include "train/signals.hpp"
 #include "train/step.hpp"
 
@@ -39,15 +40,27 @@ double training_speed(const PlannedRun& run, const Corpus& corpus) {
   return speeds.empty() ? 0 : speeds[speeds.size() / 2];
 }
 
+/// Tokens that a step reads, on average: examples have as many as they need.
+double tokens_per_step(const PlannedRun& run, const std::optional<Examples>& examples) {
+  const TrainConfig& t = run.config.train;
+  if (!run.base) return double(t.batch * t.block);
+  return double(t.batch * tokens_of(examples->train)) / double(examples->train.size());
+}
+
 /// Forward and backward FLOPs that a run still needs; a forward pass alone is a third.
-double flops_left(const PlannedRun& run, const RunState& state, const Corpus& corpus) {
+double flops_left(const PlannedRun& run, const RunState& state, const Plan& plan) {
+  const Corpus& corpus = plan.texts[run.text].corpus;
   const TrainConfig& t = run.config.train;
   const int64_t steps = t.steps - state.step;
   const int64_t validations = (t.eval_every > 0 ? steps / t.eval_every : 0) + (state.trained ? 0 : 1);
   const int64_t block = t.eval_streams * t.block;
-  const double validated = double(validations * std::min(t.eval_blocks * block, corpus.valid.size()));
+  const double validated =
+      double(validations) * double(run.base ? tokens_of(plan.examples->valid)
+                                            : std::min(t.eval_blocks * block, corpus.valid.size()));
   const double evaluated = state.evaluated ? 0 : double(corpus.valid.size() + corpus.test.size());
-  return run.account.flops_per_token * (double(steps * t.batch * t.block) + (validated + evaluated) / 3);
+  const double scored = state.scored ? 0 : double(plan.tasks->tokens);
+  return run.account.flops_per_token *
+         (double(steps) * tokens_per_step(run, plan.examples) + (validated + evaluated + scored) / 3);
 }
 
 /// Runs of one model size differ in the router alone.
@@ -88,7 +101,7 @@ Budget estimate(const Plan& plan, const std::vector<RunState>& states) {
     budget.evaluated += states[i].evaluated;
     budget.disk_bytes += checkpoint_bytes(run);
     if (!states[i].trained) budget.peak_bytes = std::max(budget.peak_bytes, run.account.peak_bytes);
-    const double flops = flops_left(run, states[i], corpus);
+    const double flops = flops_left(run, states[i], plan);
     if (flops > 0 && !speeds.contains(size_of(run))) {
       const double speed = speeds[size_of(run)] = training_speed(run, corpus);
       budget.measured += fmt::format("  measured  {} ({}): {:.0f} tokens/s\n", run.router, size_of(run),
@@ -106,6 +119,13 @@ std::string to_text(const Budget& budget, const Plan& plan) {
   for (const Text& t : plan.texts)
     text += fmt::format("  text      {}: {} training tokens, vocabulary {}\n", t.name, t.corpus.train.size(),
                         t.medium.model.vocab);
+  if (plan.tasks)
+    text += fmt::format("  tasks     {} of {}, {} questions at least, {} tokens in all\n",
+                        plan.tasks->tasks.size(), plan.tasks->options.folder.string(), plan.tasks->fewest,
+                        plan.tasks->tokens);
+  if (plan.examples)
+    text += fmt::format("  examples  {} to learn, {} for validation\n", plan.examples->train.size(),
+                        plan.examples->valid.size());
   text += fmt::format("  runs      {} to train, {} trained\n", all - budget.trained, budget.trained);
   text += budget.measured;
   if (budget.evaluated == all) return text + "  nothing is left to train or to evaluate\n";

@@ -65,17 +65,19 @@ ordered_json loss_json(double loss, int64_t tokens) {
 }
 
 ordered_json run_json(const ResultRun& run) {
-  return {{"run", run.name},
-          {"router", run.router},
-          {"seed", run.seed},
-          {"layers", run.config.model.layers},
-          {"hidden", run.config.model.hidden},
-          {"steps", run.config.train.steps},
-          {"best_step", run.outcome.best_step},
-          {"parameters", run.parameters.total},
-          {"router_parameters", run.parameters.router},
-          {"valid", loss_json(run.outcome.valid_loss, run.outcome.valid_tokens)},
-          {"test", loss_json(run.outcome.test_loss, run.outcome.test_tokens)}};
+  ordered_json json{{"run", run.name},
+                    {"router", run.router},
+                    {"seed", run.seed},
+                    {"layers", run.config.model.layers},
+                    {"hidden", run.config.model.hidden},
+                    {"steps", run.config.train.steps},
+                    {"best_step", run.outcome.best_step},
+                    {"parameters", run.parameters.total},
+                    {"router_parameters", run.parameters.router},
+                    {"valid", loss_json(run.outcome.valid_loss, run.outcome.valid_tokens)}};
+  if (run.outcome.test_tokens > 0) json["test"] = loss_json(run.outcome.test_loss, run.outcome.test_tokens);
+  if (!run.outcome.tasks.is_null()) json["tasks"] = run.outcome.tasks;
+  return json;
 }
 
 ordered_json measured_json(const ResultRun& run) {

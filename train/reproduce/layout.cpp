@@ -16,13 +16,17 @@ std::string our_text(const Cell& cell, const ResultColumn& column) {
   if (cell.runs.empty()) return "";
   if (!std::isfinite(cell.summary.mean)) return "?";
   const bool bits = column.heading.ends_with("BPC"), perplexity = column.heading.ends_with("PPL");
-  const std::string format = bits                               ? "{:.4f}"
-                             : perplexity                       ? "{:.3f}"
-                             : is_analysis(column.paper.metric) ? "{:#.3g}"
-                                                                : "{:.3g}";
+  const Metric metric = column.paper.metric;
+  const bool percent = metric == Metric::task || metric == Metric::task_average;
+  const std::string format = bits                  ? "{:.4f}"
+                             : perplexity          ? "{:.3f}"
+                             : percent             ? "{:.2f}"
+                             : is_analysis(metric) ? "{:#.3g}"
+                                                   : "{:.3g}";
   std::string text = fmt::format(fmt::runtime(format), cell.summary.mean);
   if (cell.summary.n > 1 && cell.summary.deviation > 0)  // counts have none
-    text += " ± " + fmt::format(fmt::runtime(bits || perplexity ? format : "{:.2g}"), cell.summary.deviation);
+    text += " ± " + fmt::format(fmt::runtime(bits || perplexity || percent ? format : "{:.2g}"),
+                                cell.summary.deviation);
   return text;
 }
 
@@ -45,7 +49,9 @@ void add_cells(std::vector<std::string>& to, const Results& results, const Resul
   const Cell& cell = row.cells[column];
   if (show.ours) to.push_back(our_text(cell, results.columns[column]));
   if (show.difference) to.push_back(cell.difference.n > 0 ? difference_text(cell.difference) : "");
-  if (show.paper) to.push_back(text_of_paper(row, column, results.columns[column].paper));
+  if (!show.paper) return;
+  const std::string paper = text_of_paper(row, column, results.columns[column].paper);
+  to.push_back(paper.empty() ? "unknown" : paper);
 }
 
 report::Table layout_by_router(const Results& results) {

@@ -60,7 +60,7 @@ TEST_CASE("output: Markdown has the paper's number in the cell beside ours") {
 | router | text val BPC | difference | paper: enwik8 val | paper: WikiText-103 val | time (s) | paper: time |
 |---|---:|---:|---:|---:|---:|---:|
 | SMoE | 2.1000 ± 0.1414 | | 1.500 | 30.250 | 80 | 960.2 |
-| RMoE | 2.0800 ± 0.1273 | −0.0200 ± 0.0100 | 1.250–1.500 | | 91 ± 1.4 | 1000.0 |
+| RMoE | 2.0800 ± 0.1273 | −0.0200 ± 0.0100 | 1.250–1.500 | unknown | 91 ± 1.4 | 1000.0 |
 
 Ours: mean ± sample standard deviation over 2 seeds; difference: to SMoE, seed by seed, ± its standard error.
 A note.

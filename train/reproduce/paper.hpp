@@ -10,8 +10,9 @@
 
 namespace rmoe::reproduce {
 
-/// The text that a column of the paper was measured on. `either`: a number that hardly depends on it.
-enum class Benchmark { enwik8, wikitext103, either };
+/// The text that a column of the paper was measured on. `either`: a number that hardly depends on it;
+/// `pretraining`: the large models, on what they were pre-trained on and in zero-shot tasks.
+enum class Benchmark { enwik8, wikitext103, either, pretraining };
 /// The paper's two models; the small one is the medium one times 3/4 (see scale.hpp).
 enum class Size { medium, small };
 
@@ -29,6 +30,8 @@ enum class Metric {
   router_parameters,  // in millions
   memory,             // peak, GB
   seconds,            // per 1000 steps
+  task,               // a metric of a zero-shot task, in percent
+  task_average,       // of all tasks of the table
   inner_balance,      // from here on: is_analysis()
   outer_balance,
   mutual_information,  // mean over pairs of layers
@@ -60,6 +63,17 @@ struct Column {
   Setting setting;
   Metric metric;
   std::string format = "{:.3f}";  // of the paper's numbers
+  std::string task = {}, task_metric = {};
+};
+
+/// What becomes of a pre-trained model: nothing, or fine-tuning on instructions with these parts frozen.
+enum class Tuning { none, all, router_frozen, router_and_cell_frozen };
+
+/// How a row's model differs from that of its column's config, besides the router.
+struct Variant {
+  double steps = 1;  // times the config's
+  double state = 1;  // router.state, likewise
+  Tuning tuning = Tuning::none;
 };
 
 struct Row {
@@ -67,6 +81,7 @@ struct Row {
   std::string router;              // our preset
   std::vector<PaperNumber> paper;  // one per column, or empty: the paper has no numbers
   size_t baseline = 0;             // the row that differences are taken to
+  Variant variant = {};
 };
 
 /// What an HTML page shows besides the table.
@@ -86,6 +101,11 @@ struct PaperTable {
   std::vector<Row> rows;
   std::string note = {};
   Drawing drawing = Drawing::none;
+
+  /// Of models that are pre-trained, fine-tuned and evaluated in tasks?
+  bool is_pretraining() const { return columns[0].setting.benchmark == Benchmark::pretraining; }
+  /// Do any of its rows need instructions?
+  bool needs_tuning() const;
 };
 
 const std::vector<PaperTable>& paper_tables();

@@ -1,11 +1,14 @@
 #include "train/reproduce/plan.hpp"
 
+#include "data/shards/shard_corpus.hpp"
 #include "data/sources.hpp"
 #include "engine/error.hpp"
+#include "train/reproduce/finetuning.hpp"
 #include "train/trainer.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <map>
 
 namespace rmoe::reproduce {
@@ -20,8 +23,10 @@ bool has_column(const PaperTable& table, Benchmark benchmark) {
 
 /// Leaves the rows with these routers; differences are taken to the same row as before, if it is still there.
 void keep_rows(PaperTable& table, const std::vector<std::string>& routers) {
-  std::string known;
-  for (const Row& row : table.rows) known += (known.empty() ? "" : ", ") + row.router;
+  std::vector<std::string> names;
+  for (const Row& row : table.rows)
+    if (std::ranges::find(names, row.router) == names.end()) names.push_back(row.router);
+  const std::string known = fmt::format("{}", fmt::join(names, ", "));
   for (const std::string& router : routers)
     if (std::ranges::find(table.rows, router, &Row::router) == table.rows.end())
       throw UsageError(concat("reproduce: ", table.name, " has no router \"", router, "\"; it has ", known));
@@ -48,13 +53,21 @@ void check_overrides(const std::vector<std::string>& overrides) {
   refuse("data.path", "--data");
 }
 
-std::string name_of_text(const fs::path& path) {
+std::string name_of_file(const fs::path& path) {
   const fs::path normal = path.lexically_normal();
   return (normal.has_filename() ? normal : normal.parent_path()).stem().string();
 }
 
+/// Of a mixture, those of its parts.
+std::string name_of_text(const std::string& path) {
+  std::string name;
+  for (const MixturePart& part : shards_meant_by(path))
+    name += (name.empty() ? "" : "+") + name_of_file(part.folder);
+  return name.empty() ? name_of_file(path) : name;
+}
+
 void check_present(const DataConfig& data) {
-  if (fs::exists(data.path)) return;
+  if (!shards_meant_by(data.path).empty() || fs::exists(data.path)) return;
   const std::string name = name_of_text(data.path);
   const bool known = std::ranges::find(sources(), name, &Source::name) != sources().end();
   fail("reproduce: there is no text at ", data.path, "; ",
@@ -82,6 +95,12 @@ std::vector<Text> one_text(const std::string& path, const Request& request, cons
 }
 
 std::vector<Text> load_texts(const Request& request, const Scale& scale, const PaperTable& table) {
+  if (table.is_pretraining()) {
+    std::vector<Text> texts;
+    texts.push_back(
+        load_text(Benchmark::pretraining, request.config.empty() ? scale.pretrain : request.config, request));
+    return texts;
+  }
   if (!request.config.empty()) return one_text(request.config, request, table);
   if (scale.wikitext.empty()) return one_text(scale.enwik8, request, table);
   const bool bytes = has_column(table, Benchmark::enwik8) || has_column(table, Benchmark::either);
@@ -98,8 +117,8 @@ std::vector<Text> load_texts(const Request& request, const Scale& scale, const P
 /// The scale's own configs go by its name, others by theirs.
 std::string label_of(const Request& request, const Scale& scale) {
   const fs::path name = fs::path(request.config).filename();
-  const bool own = request.config.empty() || name == fs::path(scale.enwik8).filename() ||
-                   name == fs::path(scale.wikitext).filename();
+  const auto is = [&](const std::string& config) { return name == fs::path(config).filename(); };
+  const bool own = request.config.empty() || is(scale.enwik8) || is(scale.wikitext) || is(scale.pretrain);
   return own ? scale.name : name.stem().string();
 }
 
@@ -109,40 +128,83 @@ std::optional<size_t> text_of(const std::vector<Text>& texts, Benchmark benchmar
   return found == texts.end() ? std::nullopt : std::optional(size_t(found - texts.begin()));
 }
 
+/// Of a row's model before any fine-tuning.
 Config config_of(const Text& text, const Setting& setting, const Row& row, int64_t seed,
                  const Request& request) {
   Config config = config_for(text.medium, setting);
-  config.router.name = row.router;
-  config.train.seed = seed;
   if (request.steps >= 0) config.train.steps = request.steps;
+  config = with_row(config, row);
+  config.train.seed = seed;
   return parse_config(to_toml(config), concat("reproduce, ", row.router));  // all checks once more
 }
 
-/// tiny-austen/rmoe-small-12layers-seed1; the small model's own number of layers is not told.
-std::string name_of(const Plan& plan, const Text& text, const Setting& setting, const Config& config) {
-  std::string variant = setting.size == Size::small ? "-small" : "";
-  const Setting own{setting.benchmark, setting.size};
-  if (config.model.layers != config_for(text.medium, own).model.layers)
-    variant += fmt::format("-{}layers", config.model.layers);
-  return fmt::format("{}-{}/{}{}-seed{}", plan.scale, text.name, config.router.name, variant,
-                     config.train.seed);
+std::string name_of(Tuning tuning) {
+  switch (tuning) {
+    case Tuning::none:
+      return "";
+    case Tuning::all:
+      return "-sft";
+    case Tuning::router_frozen:
+      return "-sft-router-frozen";
+    case Tuning::router_and_cell_frozen:
+      return "-sft-router-and-cell-frozen";
+  }
+  fail("reproduce: tuning ", int(tuning));
 }
 
+/// tiny-austen/rmoe-small-12layers-seed1; what is the config's own is not told.
+std::string name_of(const Plan& plan, const Text& text, const Setting& setting, const Row& row,
+                    int64_t seed) {
+  std::string variant = setting.size == Size::small ? "-small" : "";
+  const Setting own{setting.benchmark, setting.size};
+  const int64_t layers = config_for(text.medium, setting).model.layers;
+  if (layers != config_for(text.medium, own).model.layers) variant += fmt::format("-{}layers", layers);
+  if (row.variant.state != 1) variant += fmt::format("-{:g}xstate", row.variant.state);
+  if (row.variant.steps != 1) variant += fmt::format("-{:g}xsteps", row.variant.steps);
+  return fmt::format("{}-{}/{}{}{}-seed{}", plan.scale, text.name, row.router, variant,
+                     name_of(row.variant.tuning), seed);
+}
+
+/// Adds the runs of a plan, each behind what it starts from.
+class Runs {
+ public:
+  explicit Runs(Plan& plan) : plan_(plan) {}
+
+  void add(const Column& column, const Row& row, int64_t seed) {
+    const std::optional<size_t> text = text_of(plan_.texts, column.setting.benchmark);
+    if (!text || plan_.run_of(column, row, seed)) return;
+    const Text& t = plan_.texts[*text];
+    Config config = config_of(t, column.setting, row, seed, plan_.request);
+    std::optional<size_t> base;
+    if (row.variant.tuning != Tuning::none) {
+      Row pretrained = row;
+      pretrained.variant.tuning = Tuning::none;
+      add(column, pretrained, seed);
+      base = plan_.run_of(column, pretrained, seed);
+      config = tuned_config(plan_.request, config, row.variant.tuning, *plan_.examples);
+    }
+    plan_.runs.push_back({name_of(plan_, t, column.setting, row, seed), row.router, seed, *text, base, config,
+                          account_of(config)});
+  }
+
+ private:
+  /// The seed changes nothing.
+  Account account_of(Config config) {
+    config.train.seed = 0;
+    const auto [account, added] = accounts_.try_emplace(to_toml(config));
+    if (added) account->second = account_for(config);
+    return account->second;
+  }
+
+  Plan& plan_;
+  std::map<std::string, Account> accounts_;
+};
+
 void add_runs(Plan& plan) {
-  std::map<std::string, Account> accounts;  // the seed changes nothing
+  Runs runs(plan);
   for (int64_t seed = 1; seed <= plan.seeds; ++seed)
     for (const Column& column : plan.table.columns)
-      for (const Row& row : plan.table.rows) {
-        const std::optional<size_t> text = text_of(plan.texts, column.setting.benchmark);
-        if (!text || plan.run_of(column, row, seed)) continue;
-        const Config config = config_of(plan.texts[*text], column.setting, row, seed, plan.request);
-        Config any_seed = config;
-        any_seed.train.seed = 0;
-        const auto [account, added] = accounts.try_emplace(to_toml(any_seed));
-        if (added) account->second = account_for(config);
-        plan.runs.push_back({name_of(plan, plan.texts[*text], column.setting, config), row.router, seed,
-                             *text, config, account->second});
-      }
+      for (const Row& row : plan.table.rows) runs.add(column, row, seed);
 }
 
 }  // namespace
@@ -152,8 +214,7 @@ bool Plan::needs_analysis() const { return std::ranges::any_of(table.columns, is
 std::optional<size_t> Plan::run_of(const Column& column, const Row& row, int64_t seed) const {
   const std::optional<size_t> text = text_of(texts, column.setting.benchmark);
   if (!text) return {};
-  const Config config = config_of(texts[*text], column.setting, row, seed, request);
-  const std::string name = name_of(*this, texts[*text], column.setting, config);
+  const std::string name = name_of(*this, texts[*text], column.setting, row, seed);
   const auto found = std::ranges::find(runs, name, &PlannedRun::name);
   return found == runs.end() ? std::nullopt : std::optional(size_t(found - runs.begin()));
 }
@@ -168,6 +229,8 @@ Plan make_plan(const Request& request) {
   plan.scale = label_of(request, scale);
   plan.seeds = request.seeds > 0 ? request.seeds : scale.seeds;
   plan.texts = load_texts(request, scale, plan.table);
+  if (plan.table.is_pretraining()) plan.tasks = plan_tasks(plan.table, request, plan.texts[0]);
+  if (plan.table.needs_tuning()) plan.examples = plan_examples(request, plan.texts[0]);
   add_runs(plan);
   return plan;
 }

@@ -37,10 +37,13 @@ class Countdown {
 bool complete(const Plan& plan, const PlannedRun& run, const RunState& state) {
   if (!state.trained && !train_to_end(plan, run)) return false;
   if (!state.evaluated && !evaluate_best(plan, run)) return false;
+  if (!state.scored && !score_best(plan, run)) return false;
   return state.analyzed || analyze_best(plan, run);
 }
 
-bool is_complete(const RunState& state) { return state.trained && state.evaluated && state.analyzed; }
+bool is_complete(const RunState& state) {
+  return state.trained && state.evaluated && state.analyzed && state.scored;
+}
 
 /// False if a signal came first.
 bool complete_all(const Plan& plan, const std::vector<RunState>& states, const Budget& budget) {

@@ -57,8 +57,25 @@ double analysis_value(Metric metric, const json& analysis) {
   return found.is_array() ? summarize(found.get<std::vector<double>>()).mean : found.get<double>();
 }
 
-double value_of(Metric metric, const ResultRun& run) {
-  switch (metric) {
+/// In percent.
+double task_value(const Column& column, const json& tasks) {
+  return 100 * tasks.at(column.task).at(column.task_metric + ",none").get<double>();
+}
+
+/// The mean of the table's tasks.
+double task_average(const std::vector<ResultColumn>& columns, const json& tasks) {
+  std::vector<double> values;
+  for (const ResultColumn& column : columns)
+    if (column.paper.metric == Metric::task) values.push_back(task_value(column.paper, tasks));
+  return summarize(values).mean;
+}
+
+double value_of(const Column& column, const Results& results, const ResultRun& run) {
+  switch (column.metric) {
+    case Metric::task:
+      return task_value(column, run.outcome.tasks);
+    case Metric::task_average:
+      return task_average(results.columns, run.outcome.tasks);
     case Metric::valid:
       return score(run.outcome.valid_loss, run.words);
     case Metric::test:
@@ -72,7 +89,7 @@ double value_of(Metric metric, const ResultRun& run) {
     case Metric::seconds:
       return run.outcome.seconds_per_1000_steps;
     default:
-      return analysis_value(metric, run.outcome.analysis);
+      return analysis_value(column.metric, run.outcome.analysis);
   }
 }
 
@@ -100,7 +117,7 @@ Cell cell_of(const Plan& plan, const Results& results, const Column& column, con
   for (int64_t seed = 1; seed <= plan.seeds; ++seed)
     if (const auto run = plan.run_of(column, row, seed)) {
       cell.runs.push_back(*run);
-      cell.values.push_back(value_of(column.metric, results.runs[*run]));
+      cell.values.push_back(value_of(column, results, results.runs[*run]));
     }
   cell.summary = summarize(cell.values);
   return cell;
@@ -111,7 +128,7 @@ void take_differences(Results& results) {
     const size_t baseline = results.rows[i].row.baseline;
     if (baseline == i) continue;
     for (size_t c = 0; c < results.columns.size(); ++c)
-      if (is_loss(results.columns[c].paper.metric)) {
+      if (is_compared(results.columns[c].paper.metric)) {
         Cell& cell = results.rows[i].cells[c];
         cell.difference = paired_difference(cell.values, results.rows[baseline].cells[c].values);
       }
@@ -122,6 +139,9 @@ std::vector<std::string> changes(const Request& request) {
   std::vector<std::string> texts;
   if (!request.config.empty()) texts.push_back("--config " + request.config);
   if (!request.data.empty()) texts.push_back("--data " + request.data);
+  if (!request.tasks.empty()) texts.push_back("--tasks-dir " + request.tasks);
+  if (!request.finetune.empty()) texts.push_back("--sft " + request.finetune);
+  if (!request.instructions.empty()) texts.push_back("--instructions " + request.instructions);
   if (request.steps >= 0) texts.push_back(concat("--steps ", request.steps));
   for (const std::string& text : request.overrides) texts.push_back("--set " + text);
   return texts;
@@ -130,6 +150,7 @@ std::vector<std::string> changes(const Request& request) {
 }  // namespace
 
 bool is_measured(Metric metric) { return metric == Metric::memory || metric == Metric::seconds; }
+bool is_compared(Metric metric) { return is_loss(metric) || metric == Metric::task_average; }
 bool is_loss(Metric metric) { return metric == Metric::valid || metric == Metric::test; }
 
 Results collect(const Plan& plan) {
@@ -144,8 +165,9 @@ Results collect(const Plan& plan) {
                   .rows = {},
                   .runs = {}};
   for (const PlannedRun& run : plan.runs)
-    results.runs.push_back({run.name, run.router, run.seed, plan.texts[run.text].words(), run.config,
-                            run.account.parameters, outcome_of(plan, run)});
+    results.runs.push_back({run.name, run.router, run.seed, plan.texts[run.text].words(),
+                            run.base.has_value(), run.config, run.account.parameters, outcome_of(plan, run)});
+  if (plan.tasks) results.fewest_questions = plan.tasks->fewest;
   for (const Column& column : plan.table.columns) results.columns.push_back(column_of(plan, column));
   for (const Row& row : plan.table.rows) {
     ResultRow filled{row, {}};

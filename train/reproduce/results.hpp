@@ -27,7 +27,7 @@ struct ResultRow {
 struct ResultRun {
   std::string name, router;
   int64_t seed = 0;
-  bool words = false;
+  bool words = false, tuned = false;
   Config config = {};
   ParameterCounts parameters = {};
   Outcome outcome = {};
@@ -37,6 +37,7 @@ struct Results {
   std::string table, title, note, scale;
   Drawing drawing = Drawing::none;
   int64_t seeds = 0;
+  int64_t fewest_questions = 0;        // of a zero-shot task; 0: there are none
   std::vector<std::string> overrides;  // of the scale's configs: --set, --steps, --config, --data
   std::vector<ResultColumn> columns;
   std::vector<ResultRow> rows;
@@ -48,8 +49,10 @@ Results collect(const Plan& plan);
 
 /// Is this a measurement of time or memory, which no second run repeats?
 bool is_measured(Metric metric);
-/// Is this a loss, lower is better, that rows are compared by?
+/// Is this a loss, lower is better?
 bool is_loss(Metric metric);
+/// Are rows compared by it?
+bool is_compared(Metric metric);
 
 /// What the results say and what they cannot say, from the facts alone: one sentence each.
 std::vector<std::string> verdict(const Results& results);

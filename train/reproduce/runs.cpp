@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <fmt/core.h>
 #include <fstream>
 #include <limits>
@@ -24,8 +25,9 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 /// Settings that change what a run says or keeps, not what it computes. The text is compared by its tokens.
-constexpr std::array kHarmless{"train.log_every", "train.checkpoint_every", "train.keep",
-                               "train.analyze_every", "data.path"};
+constexpr std::array kHarmless{"train.log_every", "train.checkpoint_every",
+                               "train.keep",      "train.analyze_every",
+                               "data.path",       "sft.data"};
 
 std::string text_of(const Field& field) {
   return std::visit(
@@ -50,12 +52,18 @@ std::string differences(Config found, Config wanted) {
   return text;
 }
 
+/// Of what a run learns from.
+const std::string& fingerprint_of(const Plan& plan, const PlannedRun& run) {
+  return run.base ? plan.examples->fingerprint : plan.texts[run.text].corpus.fingerprint;
+}
+
 void refuse_if_different(const json& state, const Plan& plan, const PlannedRun& run) {
   const std::string folder = plan.folder(run).string();
   const Config found = parse_config(state.at("config").get<std::string>(), folder + "/config.toml");
   std::string what = differences(found, run.config);
-  if (state.at("data") != plan.texts[run.text].corpus.fingerprint)
-    what += concat(what.empty() ? "" : ", ", "its text is not ", run.config.data.path);
+  if (state.at("data") != fingerprint_of(plan, run))
+    what += concat(what.empty() ? "" : ", ", "its text is not ",
+                   run.base ? run.config.sft.data : run.config.data.path);
   if (!what.empty())
     fail("reproduce: ", folder, " was trained differently: ", what,
          "; remove that folder, ask for its settings, or choose another --out");
@@ -70,20 +78,44 @@ std::optional<json> newest_state(const fs::path& folder) {
   return {};
 }
 
+/// Runs are evaluated as they were pre-trained, whatever they were fine-tuned on.
+const TrainConfig& evaluation_of(const Plan& plan, const PlannedRun& run) {
+  return plan.texts[run.text].medium.train;
+}
+
 /// What a result belongs to: the best checkpoint's weights and the way they are evaluated.
 json key_of(const Plan& plan, const PlannedRun& run) {
   const json state = checkpoint_state(find_checkpoint(plan.folder(run)));
   return {{"step", state.at("step")},
           {"model", state.at("checksums").at("model.safetensors")},
           {"data", plan.texts[run.text].corpus.fingerprint},
-          {"streams", run.config.train.eval_streams},
-          {"block", run.config.train.block}};
+          {"streams", evaluation_of(plan, run).eval_streams},
+          {"block", evaluation_of(plan, run).block}};
+}
+
+json key_of_tasks(const Plan& plan, const PlannedRun& run) {
+  json key = key_of(plan, run);
+  key["tasks"] = plan.tasks->fingerprint;
+  return key;
 }
 
 json read_json(const fs::path& path) {
   if (!fs::exists(path)) return json::object();
   json found = json::parse(files::read(path), nullptr, /*allow_exceptions=*/false);
   return found.is_object() ? found : json::object();
+}
+
+/// The weights that a fine-tuned run starts from.
+json origin_of(const Plan& plan, const PlannedRun& run) {
+  const fs::path base = find_checkpoint(plan.folder(plan.runs[*run.base]));
+  return {{"model", checkpoint_state(base).at("checksums").at("model.safetensors")}};
+}
+
+void refuse_if_stranger(const Plan& plan, const PlannedRun& run) {
+  if (read_json(plan.folder(run) / "origin.json") != origin_of(plan, run))
+    fail("reproduce: ", plan.folder(run).string(), " was fine-tuned from other weights than ",
+         plan.folder(plan.runs[*run.base]).string(),
+         " has now; remove the first of them, or choose another --out");
 }
 
 /// The peak of all sessions a run was trained in.
@@ -123,18 +155,23 @@ std::string machine_description() {
 RunState state_of(const Plan& plan, const PlannedRun& run) {
   const fs::path folder = plan.folder(run);
   const std::optional<json> state = newest_state(folder);
-  RunState found{.analyzed = !plan.needs_analysis()};
+  RunState found{.analyzed = !plan.needs_analysis(), .scored = !plan.tasks};
   if (!state) return found;
   refuse_if_different(*state, plan, run);
   found.step = state->at("step");
-  found.trained = found.step == run.config.train.steps && state->at("validated_step") == found.step;
+  if (run.base && !state_of(plan, plan.runs[*run.base]).trained) return found;
+  if (run.base) refuse_if_stranger(plan, run);
+  const bool validates = !run.base || !plan.examples->valid.empty();
+  found.trained =
+      found.step == run.config.train.steps && (!validates || state->at("validated_step") == found.step);
   if (!found.trained) return found;
-  const json key = key_of(plan, run);
-  const auto is_current = [&](const char* file) {
+  const auto is_current = [&](const char* file, const json& key) {
     return read_json(folder / file).value("checkpoint", json()) == key;
   };
-  found.evaluated = is_current("result.json");
-  found.analyzed = found.analyzed || is_current("analysis.json");
+  const json key = key_of(plan, run);
+  found.evaluated = is_current("result.json", key);
+  found.analyzed = found.analyzed || is_current("analysis.json", key);
+  found.scored = found.scored || is_current("tasks.json", key_of_tasks(plan, run));
   return found;
 }
 
@@ -142,8 +179,17 @@ bool train_to_end(const Plan& plan, const PlannedRun& run) {
   const fs::path folder = plan.folder(run);
   files::make_folder(folder);
   memory::reset_peak(Device::cpu);
-  const RunOptions options{.run = folder, .resume = true};
-  const RunResult result = train(run.config, plan.texts[run.text].corpus, options);
+  RunOptions options{.run = folder, .resume = true};
+  RunResult result;
+  if (run.base) {
+    const fs::path origin = folder / "origin.json";
+    if (!fs::exists(origin)) files::replace(origin, origin_of(plan, run).dump(1) + "\n");
+    refuse_if_stranger(plan, run);
+    options.init = find_checkpoint(plan.folder(plan.runs[*run.base])) / "model.safetensors";
+    result = train(run.config, training_data(*plan.examples, run.config), options);
+  } else {
+    result = train(run.config, plan.texts[run.text].corpus, options);
+  }
   note_memory(folder);
   return !result.interrupted;
 }
@@ -152,21 +198,38 @@ bool evaluate_best(const Plan& plan, const PlannedRun& run) {
   const fs::path folder = plan.folder(run);
   const CheckpointedModel opened = open_checkpoint(folder);
   const Corpus& corpus = plan.texts[run.text].corpus;
-  const TrainConfig& train = run.config.train;
+  const TrainConfig& train = evaluation_of(plan, run);
   ProgressLine line(1);
   const auto score = [&](const std::string& split, const Tokens& tokens) {
-    return evaluate(*opened.model, tokens, train.eval_streams, train.block, -1,
-                    [&](int64_t done, int64_t all) {
-                      line.count(split + " block", done, all);
-                      return !stop_requested();
-                    });
+    if (tokens.size() == 0) return json::object();
+    const Evaluation e =
+        evaluate(*opened.model, tokens, train.eval_streams, train.block, -1, [&](int64_t done, int64_t all) {
+          line.count(split + " block", done, all);
+          return !stop_requested();
+        });
+    return json{{"loss", e.loss}, {"tokens", e.tokens}};
   };
-  const auto to_json = [](const Evaluation& e) { return json{{"loss", e.loss}, {"tokens", e.tokens}}; };
   const json result{{"checkpoint", key_of(plan, run)},
-                    {"valid", to_json(score("valid", corpus.valid))},
-                    {"test", to_json(score("test", corpus.test))}};
+                    {"valid", score("valid", corpus.valid)},
+                    {"test", score("test", corpus.test)}};
   if (stop_requested()) return false;
   files::replace(folder / "result.json", result.dump(1) + "\n");
+  return true;
+}
+
+bool score_best(const Plan& plan, const PlannedRun& run) {
+  const fs::path folder = plan.folder(run);
+  const CheckpointedModel opened = open_checkpoint(folder);
+  ProgressLine line(1);
+  const auto tick = [&](const Task& task, int64_t done, int64_t all) {
+    line.count(task.name + " request", done, all);
+    return !stop_requested();
+  };
+  const std::vector<TaskResult> results =
+      evaluate_tasks(*opened.model, *opened.tokenizer, plan.tasks->tasks, plan.tasks->options, tick);
+  if (stop_requested()) return false;
+  const json scored{{"checkpoint", key_of_tasks(plan, run)}, {"tasks", task_json(results).at("results")}};
+  files::replace(folder / "tasks.json", scored.dump(1) + "\n");
   return true;
 }
 
@@ -195,16 +258,21 @@ bool analyze_best(const Plan& plan, const PlannedRun& run) {
 Outcome outcome_of(const Plan& plan, const PlannedRun& run) {
   const fs::path folder = plan.folder(run);
   const json result = read_json(folder / "result.json"), measured = read_json(folder / "measured.json");
-  const double tokens = 1000.0 * double(run.config.train.batch * run.config.train.block);
+  const auto loss = [&](const char* split) { return result.at(split).value("loss", std::nan("")); };
+  const auto tokens = [&](const char* split) { return result.at(split).value("tokens", int64_t(0)); };
+  // How many tokens examples have differs from step to step.
+  const double tokens_per_1000 =
+      run.base ? std::nan("") : 1000.0 * double(run.config.train.batch * run.config.train.block);
   return {.best_step = result.at("checkpoint").at("step"),
-          .valid_loss = result.at("valid").at("loss"),
-          .test_loss = result.at("test").at("loss"),
-          .valid_tokens = result.at("valid").at("tokens"),
-          .test_tokens = result.at("test").at("tokens"),
-          .seconds_per_1000_steps = tokens / median_tokens_per_s(folder / "metrics.jsonl"),
+          .valid_loss = loss("valid"),
+          .test_loss = loss("test"),
+          .valid_tokens = tokens("valid"),
+          .test_tokens = tokens("test"),
+          .seconds_per_1000_steps = tokens_per_1000 / median_tokens_per_s(folder / "metrics.jsonl"),
           .peak_bytes = measured.value("peak_bytes", int64_t(0)),
           .machine = measured.value("machine", "unknown machine"),
-          .analysis = plan.needs_analysis() ? read_json(folder / "analysis.json").at("analysis") : json()};
+          .analysis = plan.needs_analysis() ? read_json(folder / "analysis.json").at("analysis") : json(),
+          .tasks = plan.tasks ? read_json(folder / "tasks.json").at("tasks") : json()};
 }
 
 }  // namespace rmoe::reproduce

@@ -9,10 +9,13 @@ namespace rmoe::reproduce {
 namespace {
 
 const std::vector<Scale> kScales{
-    {"tiny", "two CPU cores, minutes a run", "train/configs/tiny.toml", "", 3},
-    {"small", "a laptop over a night", "train/configs/small.toml", "", 3},
+    {"tiny", "two CPU cores, minutes a run", "train/configs/tiny.toml", "", 3,
+     "train/configs/end-to-end.toml", "train/configs/sft-small.toml", "tools/end_to_end/tasks"},
+    {"small", "a laptop over a night", "train/configs/small.toml", "", 3, "train/configs/pretrain-small.toml",
+     "train/configs/sft-small.toml", "corpora"},
     {"paper", "the paper's models, steps and texts", "train/configs/enwik8-medium.toml",
-     "train/configs/wikitext-103.toml", 1},
+     "train/configs/wikitext-103.toml", 1, "train/configs/pretrain-paper.toml",
+     "train/configs/sft-alpaca.toml", "corpora"},
 };
 
 int64_t three_quarters(int64_t n) { return std::max<int64_t>(1, n * 3 / 4); }
@@ -45,6 +48,24 @@ Config config_for(const Config& medium, const Setting& setting) {
     config.model.layers = std::max<int64_t>(1, std::llround(ratio * double(config.model.layers)));
   }
   return config;
+}
+
+Config with_row(Config config, const Row& row) {
+  config.router.name = row.router;
+  config.router.state = std::llround(row.variant.state * double(config.router.state));
+  config.train.steps = std::llround(row.variant.steps * double(config.train.steps));
+  return config;
+}
+
+const char* frozen_by(Tuning tuning) {
+  switch (tuning) {
+    case Tuning::router_frozen:
+      return "router";
+    case Tuning::router_and_cell_frozen:
+      return "router,recurrent";
+    default:
+      return "";
+  }
 }
 
 }  // namespace rmoe::reproduce

@@ -11,6 +11,8 @@ struct Scale {
   std::string enwik8;    // config of the medium model
   std::string wikitext;  // the same for WikiText-103; empty: one text stands for both
   int64_t seeds;
+  std::string pretrain, finetune;  // configs of the large models
+  std::string tasks;               // folder of the zero-shot tasks' files
 };
 
 const std::vector<Scale>& scales();
@@ -21,5 +23,11 @@ const Scale& scale_named(const std::string& name);
 /// one's layers, hidden size, expert width, steps and warm-up steps; a series of layers keeps the paper's
 /// ratios to its small (6) or medium (8) model.
 Config config_for(const Config& medium, const Setting& setting);
+
+/// What a row changes in it: the router, its state, the steps.
+Config with_row(Config config, const Row& row);
+
+/// What router.freeze says for a way of tuning.
+const char* frozen_by(Tuning tuning);
 
 }  // namespace rmoe::reproduce

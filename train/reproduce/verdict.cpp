@@ -27,8 +27,9 @@ std::string facts(const Results& results) {
     const TrainConfig& t = run.config.train;
     const std::string folder = run.name.substr(0, run.name.find('/'));
     const std::string kind =
-        fmt::format("{}: {} layers, C = {}, {} steps of {} tokens", folder, run.config.model.layers,
-                    run.config.model.hidden, t.steps, t.batch * t.block);
+        run.tuned ? fmt::format("fine-tuned in {} steps of {} examples", t.steps, t.batch)
+                  : fmt::format("{}: {} layers, C = {}, {} steps of {} tokens", folder,
+                                run.config.model.layers, run.config.model.hidden, t.steps, t.batch * t.block);
     if (std::ranges::find(kinds, kind) == kinds.end()) kinds.push_back(kind);
   }
   std::string text = fmt::format("Scale {}, {} seed{}; {}", results.scale, results.seeds,
@@ -53,7 +54,9 @@ std::string differences(const Results& results, size_t column, const Test& test)
 /// Every row of a column against its baseline; empty if there is nothing to compare.
 std::string comparison(const Results& results, size_t column) {
   const auto all = [](const Summary&) { return true; };
-  const std::string heading = results.columns[column].heading + ", lower is better. ";
+  const bool loss = is_loss(results.columns[column].paper.metric);
+  const std::string heading =
+      fmt::format("{}, {} is better. ", results.columns[column].heading, loss ? "lower" : "higher");
   if (differences(results, column, all) == "none") return "";
   if (results.seeds == 1)
     return heading + differences(results, column, all) +
@@ -65,7 +68,18 @@ std::string comparison(const Results& results, size_t column) {
       heading, differences(results, column, is_shown), differences(results, column, std::not_fn(is_shown)));
 }
 
+/// What a few questions are worth: the standard error of half right.
+std::string limits_of_tasks(const Results& results) {
+  const auto n = double(results.fewest_questions);
+  return fmt::format(
+      "A task of {} questions, as the smallest here is, gives an accuracy a standard error of up to {:.1f} "
+      "points, whatever the seeds say.",
+      results.fewest_questions, 50 / std::sqrt(n));
+}
+
 std::string limits(const Results& results, bool compared) {
+  if (results.scale == "paper" && results.overrides.empty() && results.fewest_questions > 0)
+    return "Model and steps are the paper's, the text is not: it does not say which it was.";
   if (results.scale == "paper" && results.overrides.empty())
     return "Model, steps and text are the paper's; its numbers come without a spread over seeds, so a "
            "difference in the last digits means nothing.";
@@ -87,9 +101,11 @@ std::string difference_text(const Summary& d) {
 std::vector<std::string> verdict(const Results& results) {
   std::vector<std::string> sentences{facts(results)};
   for (size_t c = 0; c < results.columns.size(); ++c)
-    if (results.columns[c].paper.metric == Metric::valid)
+    if (const Metric m = results.columns[c].paper.metric; m == Metric::valid || m == Metric::task_average)
       if (const std::string text = comparison(results, c); !text.empty()) sentences.push_back(text);
-  sentences.push_back(limits(results, sentences.size() > 1));
+  const bool tasks = results.fewest_questions > 0, compared = sentences.size() > 1;
+  if (tasks) sentences.push_back(limits_of_tasks(results));
+  sentences.push_back(limits(results, compared && !tasks));
   return sentences;
 }
 

@@ -1,0 +1,57 @@
+#include "train/ranks.hpp"
+
+#include "engine/cuda/backend.hpp"
+#include "train/version.hpp"
+
+#include <fmt/core.h>
+
+namespace rmoe {
+
+Ranks::Ranks(const Launch& launch, Device device, const std::vector<Fact>& facts) : Ranks() {
+  if (launch.size == 1) return;
+  device_ = device;
+  if (device != Device::cuda)
+    throw UsageError(concat("train: ", launch.size, " ranks want a GPU each; add --device cuda"));
+  const int gpu = device_of(launch, cuda::device_count());
+  cuda::select_device(gpu);
+  fmt::print(stderr, "launch: {}, GPU {}\n", launch.text(), gpu);
+  store_ = std::make_unique<Store>(launch, StoreOptions{.build = build_information()});
+  check_same(*store_, facts);
+  communicator_ = make_communicator(*store_, device);
+  watchdog_ = std::make_unique<Watchdog>(*store_, *communicator_, Watchdog::Options{});
+}
+
+Ranks& alone() {
+  static Ranks one;
+  return one;
+}
+
+std::vector<double> Ranks::sum(std::vector<double> values) {
+  if (size() == 1 || values.empty()) return values;
+  const Tensor there = to(from_vector(values, {int64_t(values.size())}), device_);
+  communicator_->all_reduce(there, Reduction::sum);
+  const Tensor here = to(there, Device::cpu);
+  return {here.data<double>(), here.data<double>() + values.size()};
+}
+
+Tensor Ranks::gather(const Tensor& part) {
+  if (size() == 1) return part;
+  const Tensor whole = empty_like(part, part.shape().with(0, part.dim(0) * size()));
+  communicator_->all_gather(whole, part);
+  return whole;
+}
+
+void Ranks::step(int64_t number) {
+  if (watchdog_) watchdog_->step(number);
+}
+
+void Ranks::rest() {
+  if (watchdog_) watchdog_->rest();
+}
+
+void Ranks::finish() {
+  watchdog_.reset();
+  if (store_) store_->finish();
+}
+
+}  // namespace rmoe
