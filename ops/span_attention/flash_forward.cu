@@ -1,5 +1,6 @@
 // o_t = sum_j m_tj p_tj v_(t+j),  p_t = softmax_j q_t . (k_(t+j) + e_j) / sqrt(D),  j < L
-// One block: 128 queries of one head, 32 to a warp; keys, values and slots stream by, 64 positions a step.
+// One block: 64 queries of one head, 16 to a warp, twice that for narrow heads; keys, values and slots stream
+// by, 64 positions a step.
 #include "ops/attention_softmax.cuh"
 #include "ops/span_attention/flash.cuh"
 
@@ -8,7 +9,8 @@ namespace {
 
 template <int kWidth_>
 struct Config {
-  static constexpr int kWidth = kWidth_, kTiles = 2, kQueries = 16 * kTiles * kWarps;
+  static constexpr int kWidth = kWidth_, kTiles = kWidth <= 32 ? 2 : 1;  // two of 48 would spill on sm_90
+  static constexpr int kQueries = 16 * kTiles * kWarps;
   using Queries = Tile<kQueries, kWidth>;
   using Keys = Tile<kBlock, kWidth>;
   using Ring = SlotRing<kWidth, kQueries / kBlock + 2>;  // the chunks in use and one on its way
