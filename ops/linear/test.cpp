@@ -1,3 +1,4 @@
+#include "engine/gemm.hpp"
 #include "ops/linear/linear.hpp"
 #include "tests/op_case.hpp"
 
@@ -33,6 +34,21 @@ TEST_CASE("linear") {
   check("one row, one column", {random({1, 1}), random({1, 1}), random({1})});
   check("no rows", {random({0, 3}), random({2, 3}), random({2})});
   check("several tiles", {random({301, 37}), random({131, 37}), random({131})});
+}
+
+TEST_CASE("linear goes back with the bf16 products that it went forward with") {
+  const float fine = 1 + 0x1p-10f;  // 1 in bf16
+  Var x = Var::leaf(full({1, 1}, fine, DType::f32)), w = Var::leaf(full({1, 1}, fine, DType::f32));
+  for (bool bf16 : {true, false}) {
+    const Bf16Products products(bf16);
+    const Var y = linear(x, w);
+    const Bf16Products others(!bf16);
+    x.zero_grad();
+    w.zero_grad();
+    backward({y}, {full({1, 1}, fine, DType::f32)});
+    for (const Tensor& t : {y.value(), x.grad(), w.grad()})
+      CHECK(t.item() == (bf16 ? 1 : double(fine * fine)));
+  }
 }
 
 TEST_CASE("linear names the shapes that do not fit") {
