@@ -41,6 +41,12 @@ Tensor Ranks::gather(const Tensor& part) {
   return whole;
 }
 
+void Ranks::settle() {
+  if (size() == 1) return;
+  cuda::synchronize();
+  if (const std::string failure = communicator_->failure(); !failure.empty()) fail("ranks: ", failure);
+}
+
 void Ranks::step(int64_t number) {
   if (watchdog_) watchdog_->step(number);
 }

@@ -31,6 +31,8 @@ class Ranks {
   bool any(bool mine) { return size() == 1 ? mine : sum({mine ? 1.0 : 0.0})[0] > 0; }
   /// `part` holds this rank's share of the first dimension; returns the whole.
   Tensor gather(const Tensor& part);
+  /// Waits for all collectives: what they gave is good, or this is an Error. Before anything is kept.
+  void settle();
 
   /// Work with a deadline begins, or what takes its time: validation, checkpoints.
   void step(int64_t number);

@@ -131,6 +131,7 @@ Snapshot Run::snapshot() {
 
 void Run::save(bool best) {
   const Snapshot whole = snapshot();
+  ranks_.settle();
   if (ranks_.is_first()) {
     metrics_->sync();
     save_checkpoint(options_.run, whole, {.best = best, .keep = config_.train.keep});
