@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that building and testing need, or prints the one line that does.
 set -eu
-packages="g++ make cmake git ca-certificates clang-format libeigen3-dev doctest-dev libcli11-dev libtomlplusplus-dev
+packages="g++ make cmake git ca-certificates clang-format doctest-dev libcli11-dev libtomlplusplus-dev
   nlohmann-json3-dev libfmt-dev libcurl4-openssl-dev libarchive-dev zlib1g-dev libssl-dev pkg-config
   libcpp-httplib-dev libsentencepiece-dev"
 

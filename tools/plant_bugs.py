@@ -55,9 +55,11 @@ def read_bugs(path):
     while i < len(lines):
         line = lines[i].strip()
         i += 1
-        if line.startswith("#"):
+        if not line:
+            comments = []
+        elif line.startswith("#"):
             comments.append(line[1:].strip())
-        elif line:
+        else:
             opened, middle = i, lines.index("===", i)
             closed = lines.index(">>>", middle)
             if lines[opened] != "<<<":

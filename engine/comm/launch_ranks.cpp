@@ -81,6 +81,7 @@ class Ranks {
   void collect();
   void ended(int rank, int status);
   void kill_all(int signal);
+  void kill_remaining();
   bool any_left() const {
     return std::any_of(ranks_.begin(), ranks_.end(), [](const Rank& r) { return r.pid > 0; });
   }
@@ -207,11 +208,18 @@ void Ranks::kill_all(int signal) {
     if (rank.pid > 0) ::kill(-rank.pid, signal);
 }
 
+void Ranks::kill_remaining() {
+  for (int rank = 0; rank < int(ranks_.size()); ++rank)
+    if (ranks_[size_t(rank)].pid > 0) write_all(concat("rmoe: rank ", rank, " did not end and is killed\n"));
+  kill_all(SIGKILL);
+  patience_ends_ = Clock::time_point::max();
+}
+
 int Ranks::run() {
   while (any_left()) {
     look();
     collect();
-    if (Clock::now() > patience_ends_) kill_all(SIGKILL);
+    if (Clock::now() > patience_ends_) kill_remaining();
   }
   for (int rank = 1; rank < int(ranks_.size()); ++rank)
     while (ranks_[size_t(rank)].output.get() >= 0 && pass_on(rank)) continue;

@@ -40,6 +40,8 @@ TEST_CASE("launch_ranks: the first rank that fails is named, the others are ende
   CAPTURE(failed.err);
   CHECK(failed.code == 7);
   CHECK(failed.has("rmoe: rank 1 ended with exit code 7; the others are ended\n"));
+  CHECK(failed.has("rmoe: rank 0 did not end and is killed\n"));
+  CHECK(!failed.has("rank 2 did not end"));
   const Output killed = shell(2, "test $RANK = 0 || kill -9 $$; exec sleep 1");
   CAPTURE(killed.err);
   CHECK(killed.code == 137);

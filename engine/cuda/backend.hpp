@@ -30,7 +30,8 @@ const char* why_unavailable();
 /// Waits for what is enqueued.
 [[gnu::weak]] void give_to_driver(void* block);
 
-// Copies of bytes. Those from and to the host wait for the stream first and are done when they return.
+// Copies of bytes, in the order of the stream. `src` may be used again at once; what comes to the host is
+// there, and so the host has waited for everything enqueued.
 [[gnu::weak]] void copy_to_device(void* dst, const void* src, int64_t bytes);
 [[gnu::weak]] void copy_to_host(void* dst, const void* src, int64_t bytes);
 

@@ -1,6 +1,6 @@
 // The engine's own operations on values (engine/tensor.hpp) on the device.
 #include "engine/cuda/backend.hpp"
-#include "engine/cuda/for_each.cuh"
+#include "engine/cuda/map.cuh"
 #include "engine/error.hpp"
 
 namespace rmoe::cuda {
@@ -41,16 +41,26 @@ void fill_values(T* y, double value, int64_t n) {
   for_each(n, [=] ON_DEVICE(int64_t i) { y[i] = convert_value<T>(value); });
 }
 
+/// fp32 and bf16, which a model is made of: these go through the fast loop.
+template <class T>
+constexpr bool kInFloat = std::is_same_v<T, float> || std::is_same_v<T, __nv_bfloat16>;
+
 template <class To, class From>
 void convert_values(To* y, const From* x, int64_t n) {
-  for_each(n, [=] ON_DEVICE(int64_t i) { y[i] = convert_value<To>(x[i]); });
+  if constexpr (kInFloat<To> && kInFloat<From>)
+    map_into(
+        y, n, 0, [] ON_DEVICE(float value) { return value; }, x);
+  else
+    for_each(n, [=] ON_DEVICE(int64_t i) { y[i] = convert_value<To>(x[i]); });
 }
 
 template <class T>
 void add_values(T* y, const T* x, int64_t n) {
-  for_each(n, [=] ON_DEVICE(int64_t i) {
-    y[i] = convert_value<T>(convert_value<double>(y[i]) + convert_value<double>(x[i]));
-  });
+  if constexpr (kInFloat<T>)
+    map_into(
+        y, n, 1, [] ON_DEVICE(float value) { return value; }, x);
+  else
+    for_each(n, [=] ON_DEVICE(int64_t i) { y[i] = y[i] + x[i]; });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fmt/core.h>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sys/resource.h>
 
@@ -24,11 +25,13 @@ int64_t page_faults() {
   return usage.ru_minflt + usage.ru_majflt;
 }
 
-/// The most memory that the process has had so far.
+/// The most memory that the process has had so far. (Not from getrusage: that counts what the parent had when
+/// it started this process.)
 double peak_rss_bytes() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  return 1024.0 * double(usage.ru_maxrss);
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return 1024 * std::stod(line.substr(6));
+  return 0;
 }
 
 /// What some whole training steps took.
