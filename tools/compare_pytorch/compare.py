@@ -32,8 +32,8 @@ CONFIGS = [
     HERE.parent.parent / "train" / "configs" / "enwik8-medium.toml",
 ]
 HEADER = """\
-| config | router | rmoe ms | bf16 ms | 1 thread | PyTorch ms | rmoe tokens/s | PyTorch / rmoe | of peak | 1 -> {} threads | \
-peak MiB | loss / gradient off |
+| config | router | rmoe ms | bf16 ms | 1 thread | PyTorch ms | rmoe tokens/s | PyTorch / rmoe | of peak | \
+1 -> {} threads | peak MiB | loss / gradient off |
 |---|---|---|---|---|---|---|---|---|---|---|---|"""
 # glibc gives large blocks back to the system after every tensor; keeping them halves PyTorch's step.
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
