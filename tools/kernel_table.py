@@ -4,8 +4,8 @@
     tools/kernel_table.py ops/grouped_linear/cuda.cu ops/experts/*.cu
 
 Registers and static shared memory are ptxas', the dynamic shared memory follows from the TileShape in a kernel's name,
-and blocks per multiprocessor from those three. Instructions are counted in the machine code (the low 12 bits of 16 bytes);
-"loop" is the shortest backward branch around tensor-core instructions, which sm_80 encodes so that it can be found.
+and blocks per multiprocessor from those three. Instructions are counted in the machine code (the low 12 bits of 16
+bytes); "loop" is the shortest backward branch around tensor-core instructions, which sm_80 encodes so that it can be found.
 """
 
 import os
@@ -87,8 +87,8 @@ def rows_of(source, arch, folder):
 
 
 def main():
-    columns = ["kernel", "sm", "registers", "spilled bytes", "shared bytes", "blocks per multiprocessor", "instructions",
-               "HMMA in the loop"]
+    columns = ["kernel", "sm", "registers", "spilled bytes", "shared bytes", "blocks per multiprocessor",
+               "instructions", "HMMA in the loop"]
     print("| " + " | ".join(columns) + " |")
     print("|---" * len(columns) + "|")
     with tempfile.TemporaryDirectory() as folder:
