@@ -3,9 +3,10 @@
 
     tools/kernel_table.py ops/grouped_linear/cuda.cu ops/experts/*.cu
 
-Registers and static shared memory are ptxas', the dynamic shared memory follows from the TileShape in a kernel's name,
-and blocks per multiprocessor from those three. Instructions are counted in the machine code (the low 12 bits of 16
-bytes); "loop" is the shortest backward branch around tensor-core instructions, which sm_80 encodes so that it can be found.
+Registers and static shared memory are ptxas', the dynamic shared memory follows from the TileShape in a kernel's
+name, and blocks per multiprocessor from those three. Instructions are counted in the machine code (the low 12 bits of
+16 bytes); "loop" is the shortest backward branch around tensor-core instructions, which sm_80 encodes so that it can
+be found.
 """
 
 import os
