@@ -176,7 +176,7 @@ void check_meta(const OpCase& c, const Run& reference) {
   Tensors dys;
   for (size_t i = 0; i < outputs.size(); ++i) {
     CHECK_MESSAGE(outputs[i].shape() == reference.outputs[i].shape(), c.name, ": other shape on meta");
-    dys.push_back(empty(outputs[i].shape(), DType::f32, Device::meta));
+    dys.push_back(empty(outputs[i].shape(), outputs[i].value().dtype(), Device::meta));
   }
   const bool differentiable =
       std::any_of(outputs.begin(), outputs.end(), [](const Var& y) { return y.requires_grad(); });

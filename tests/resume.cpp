@@ -114,9 +114,9 @@ TEST_CASE("resume: kill -9 at 20 random moments loses nothing that was saved") {
   const TestFolder folder;
   make_toy(folder);
   const std::vector<std::string> often = {"--set", "train.checkpoint_every=2", "--steps", "4000", "--resume"};
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 20 || (i < 100 && !fs::exists(folder / "killed/latest")); ++i) {
     Process process(folder.path(), train_toy("killed", often));
-    usleep(20'000 + int(uniform_at(3, 4, i) * 180'000));
+    usleep(20'000 + int(uniform_at(3, 4, i) * 180'000) * (1 + i / 20));
     process.signal(SIGKILL);
     const ProcessResult result = process.wait();
     CHECK_MESSAGE(result.code == 128 + SIGKILL, result.err);

@@ -74,16 +74,15 @@ def rows_of(source, arch, folder):
     used = re.findall(r"entry function '(\S+)' for.*?(\d+) bytes spill stores.*?Used (\d+) registers(.*?)\n", log, re.S)
     for mangled, spills, registers, rest in used:
         tile = re.search(r"TileShapeILi(\d+)ELi(\d+)ELi(\d+)ELi(\d+)ELi(\d+)", mangled)
-        if not tile:
+        if not tile or HMMA not in [w & 0xFFF for w in code[mangled]]:
             continue
         rows, columns, warp_rows, warp_columns, stages = map(int, tile.groups())
         static = re.search(r"(\d+) bytes smem", rest)
         shared = stages * (rows + columns) * 32 * 2 + (int(static.group(1)) if static else 0)
         of_warp = -(-int(registers) * 32 // 256) * 256
         blocks = min(65536 // (of_warp * warp_rows * warp_columns), SHARED_KIB[arch] * 1024 // (shared + 1024))
-        words = code[mangled]
-        loop = main_loop(words)
-        yield (shown_name(mangled), arch, int(registers), int(spills), shared, blocks, len(words),
+        loop = main_loop(code[mangled])
+        yield (shown_name(mangled), arch, int(registers), int(spills), shared, blocks, len(code[mangled]),
                f"{loop[1]} of {loop[0]}" if loop and arch == 80 else "")
 
 
