@@ -2,7 +2,7 @@
 """Plants bugs in the CUDA kernels, one at a time, and demands that a test goes red.
 
     tools/plant_bugs.py                         # every bug of tools/planted_bugs/*.txt
-    tools/plant_bugs.py ops.txt --only embedding --build /tmp/planted
+    tools/plant_bugs.py ops.txt --only embedding --build planted
 
 A file of bugs holds blocks; the old text must occur in the file exactly once:
 
