@@ -33,14 +33,6 @@ ProcessResult run(const TestFolder& folder, const std::vector<std::string>& args
   return result;
 }
 
-json read_json(const fs::path& path) { return json::parse(read_text(path)); }
-
-json repeatable(const fs::path& path) {
-  json found = read_json(path);
-  found.erase("measured");
-  return found;
-}
-
 /// The values of all parameters of a run whose names have `part` in them.
 std::vector<float> weights(const fs::path& run, const std::string& part) {
   std::vector<float> values;

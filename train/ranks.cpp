@@ -55,6 +55,10 @@ void Ranks::rest() {
   if (watchdog_) watchdog_->rest();
 }
 
+void Ranks::abort(const std::string& why) {
+  if (store_) store_->abort(why);
+}
+
 void Ranks::finish() {
   watchdog_.reset();
   if (store_) store_->finish();

@@ -37,6 +37,8 @@ class Ranks {
   /// Work with a deadline begins, or what takes its time: validation, checkpoints.
   void step(int64_t number);
   void rest();
+  /// This rank cannot go on: the others end, and say why.
+  void abort(const std::string& why);
   /// The run has ended well: nobody need wait for this rank any more.
   void finish();
 

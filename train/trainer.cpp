@@ -35,9 +35,11 @@ class Clock {
 class Run {
  public:
   Run(const Config& config, TrainingData data, const RunOptions& options);
+  /// An error of one rank is told to all.
   RunResult go();
 
  private:
+  RunResult run();
   bool restore();
   void log(const StepResult& r, double seconds);
   void write(const std::string& group, const std::vector<Metric>& metrics);
@@ -222,6 +224,15 @@ bool Run::stop() {
 }
 
 RunResult Run::go() {
+  try {
+    return run();
+  } catch (const std::exception& error) {
+    ranks_.abort(error.what());
+    throw;
+  }
+}
+
+RunResult Run::run() {
   const TrainConfig& train = config_.train;
   validate_and_save();  // what a signal cut off
   while (state_.step < train.steps && !stop()) {

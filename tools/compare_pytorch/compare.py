@@ -141,7 +141,7 @@ def compare(path, router, args):
     for _ in range(args.rounds):
         ours.append(run_rmoe(path, router, args, args.threads))
         theirs.append(run_pytorch(path, router, args))
-        halves.append(run_rmoe(path, router, args, args.threads, "--set=train.bf16_gemm=true"))
+        halves.append(run_rmoe(path, router, args, args.threads, "--set=train.precision=bf16"))
         alone.append(run_rmoe(path, router, args, 1))
         if args.compile:  # its best counts
             compiled = run_pytorch(path, router, args, compiled=True)
@@ -180,7 +180,7 @@ def print_goals(rows, args):
     line = lambda what, goal, value: print(f"| {what} | {goal} | {' | '.join(value(rows[c]) for c in cells)} |")
     line("share of fp32 peak", "65 % (A), 60 % (llama)", lambda r: f"{100 * r['share']:.0f} %")
     line("tokens/s against PyTorch", "2.0 x", lambda r: f"{r['ratio']:.2f} x")
-    line("the same with train.bf16_gemm", "3 x", lambda r: f"{r['half_ratio']:.2f} x")
+    line("the same with train.precision=bf16", "3 x", lambda r: f"{r['half_ratio']:.2f} x")
     line("peak memory against PyTorch", "0.6 x", lambda r: f"{r['memory']:.2f} x")
     line(f"scaling 1 -> {args.threads} threads", "1.85 x", lambda r: f"{r['scaling']:.2f} x")
     print(f"\nFrom start to first step, small model (goal 0.3 s): {spread(start, 2)} s")
