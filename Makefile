@@ -24,6 +24,8 @@ test: packages
 	@cmake --build $(BUILD) -j $(JOBS)
 	$(BUILD)/rmoe_tests
 	@for suite in $(BUILD)/rmoe_emulator_tests*; do [ ! -x $$suite ] || { echo $$suite; $$suite || exit 1; }; done
+	@suite=$(BUILD)/rmoe_emulator_tests_ops; for seed in 1 2 3; do [ ! -x $$suite ] || { echo $$suite, schedule $$seed; \
+	  RMOE_EMULATOR_SEED=$$seed RMOE_EMULATOR_MULTIPROCESSORS=2 $$suite || exit 1; }; done
 
 check: packages
 	tools/check_style.sh

@@ -131,7 +131,7 @@ TEST_CASE("analyze: wrong usage is one line, before any work") {
   check_mistake(folder, {"good", "elsewhere", "--data", "toy.txt"}, 1, "--data PATH");
   check_mistake(folder, {"good", "--data", "none"}, 1, "none");
   check_mistake(folder, {"good", "--out", "toy.txt/report.html"}, 1, "toy.txt");
-  check_mistake(folder, {"good", "--device", "cuda"}, 2, "no CUDA backend");
+  check_mistake(folder, {"good", "--device", "cuda"}, 2, "runs on the CPU only");
 }
 
 TEST_CASE("analyze: a signal ends it with 130 and without a report") {

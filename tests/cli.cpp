@@ -58,7 +58,7 @@ TEST_CASE("cli: mistakes before a run starts") {
                             {train_toy("r", {"--set", "data.path=none"}), 1, "rmoe data get kjv"},
                             {train_toy("r", {"--set", "data.path=empty.txt"}), 1, "empty"},
                             {train_toy("r", {"--set", "train.block=40000"}), 1, "use fewer streams"},
-                            {train_toy("r", {"--device", "cuda"}), 2, "no CUDA backend"},
+                            {train_toy("r", {"--device", "cuda"}), 2, "; use --device cpu"},
                             {train_toy("r", {"--threads", "0"}), 2, "--threads"},
                             {train_toy("not-a-folder/run"), 1, "not-a-folder"},
                             {{"eval", "no-run"}, 1, "no-run"},

@@ -1,6 +1,7 @@
 #include "tests/op_case.hpp"
 
 #include "engine/cuda/backend.hpp"
+#include "engine/gemm.hpp"
 #include "engine/parallel.hpp"
 #include "engine/random.hpp"
 #include "ops/cast/cast.hpp"
@@ -176,7 +177,7 @@ void check_meta(const OpCase& c, const Run& reference) {
   Tensors dys;
   for (size_t i = 0; i < outputs.size(); ++i) {
     CHECK_MESSAGE(outputs[i].shape() == reference.outputs[i].shape(), c.name, ": other shape on meta");
-    dys.push_back(empty(outputs[i].shape(), DType::f32, Device::meta));
+    dys.push_back(empty(outputs[i].shape(), outputs[i].value().dtype(), Device::meta));
   }
   const bool differentiable =
       std::any_of(outputs.begin(), outputs.end(), [](const Var& y) { return y.requires_grad(); });
@@ -242,6 +243,21 @@ void check_op(const OpCase& c) {
   if (!cuda::available()) return check_on_cpu(c);
   check_on_gpu(c, DType::f32, c.float_tolerance, c.float_grad_tolerance);
   if (c.bf16) check_on_gpu(rounded(c), DType::bf16, c.bf16_tolerance, c.bf16_tolerance);
+}
+
+void check_keeps_products(Shape weight, const std::function<Var(const Var& x, const Var& w)>& product) {
+  const float fine = 1 + 0x1p-10f;  // 1 in bf16
+  Var x = Var::leaf(full({1, 1}, fine, DType::f32)), w = Var::leaf(full(weight, fine, DType::f32));
+  for (bool bf16 : {true, false}) {
+    const Bf16Products products(bf16);
+    const Var y = product(x, w);
+    const Bf16Products others(!bf16);
+    x.zero_grad();
+    w.zero_grad();
+    backward({y}, {full({1, 1}, fine, DType::f32)});
+    for (const Tensor& t : {y.value(), x.grad(), w.grad()})
+      CHECK(t.item() == (bf16 ? 1 : double(fine * fine)));
+  }
 }
 
 Tensor beside(const Var& x, const Tensor& integers) {

@@ -57,6 +57,9 @@ struct OpCase {
 
 void check_op(const OpCase& op_case);
 
+/// For one value times a weight of one element: backward multiplies as forward did (Bf16Products).
+void check_keeps_products(Shape weight, const std::function<Var(const Var& x, const Var& w)>& product);
+
 /// Integers on the device of x, for ops that take both.
 Tensor beside(const Var& x, const Tensor& integers);
 

@@ -36,15 +36,6 @@ ProcessResult run_toy(const TestFolder& folder, const std::string& table,
   return result;
 }
 
-json read_json(const fs::path& path) { return json::parse(read_text(path)); }
-
-/// What must come out the same however often the runs were cut off.
-json repeatable(const fs::path& path) {
-  json found = read_json(path);
-  found.erase("measured");
-  return found;
-}
-
 const char* kTable = "runs/reproduce/table1-toy.json";
 const char* kRun = "runs/reproduce/toy-toy/rmoe-seed2";
 

@@ -18,11 +18,12 @@ using nlohmann::json;
 /// One seed of 6 steps; 2 steps of fine-tuning.
 std::vector<std::string> toy(const std::string& table, const std::string& routers,
                              const std::string& out = "out") {
-  std::vector<std::string> args{"reproduce", table, "--config",    "toy.toml",  "--steps",   "6",
-                                "--seeds",   "1",   "--threads",   "1",         "--routers", routers,
-                                "--out",     out,   "--tasks-dir", toy_tasks(), "--set",     "sft.epochs=1"};
+  std::vector<std::string> args{"reproduce", table, "--config",    "toy.toml", "--steps",   "6",
+                                "--seeds",   "1",   "--threads",   "1",        "--routers", routers,
+                                "--out",     out,   "--tasks-dir", toy_tasks()};
   args.insert(args.end(), kToyLlama.begin(), kToyLlama.end());
-  if (table == "table7") args.insert(args.end(), {"--sft", "sft.toml", "--instructions", "words.json"});
+  if (table == "table7")
+    args.insert(args.end(), {"--sft", "sft.toml", "--instructions", "words.json", "--set", "sft.epochs=1"});
   return args;
 }
 
@@ -30,14 +31,6 @@ ProcessResult run(const TestFolder& folder, const std::vector<std::string>& args
   const ProcessResult result = rmoe(folder.path(), args);
   REQUIRE_MESSAGE(result.code == 0, result.err);
   return result;
-}
-
-json read_json(const fs::path& path) { return json::parse(read_text(path)); }
-
-json repeatable(const fs::path& path) {
-  json found = read_json(path);
-  found.erase("measured");
-  return found;
 }
 
 /// The values of all parameters of a run whose names have `part` in them.
@@ -153,6 +146,9 @@ TEST_CASE("reproduce: missing tasks and instructions are named before anything i
   check("--instructions", "", 2, "name a file with --instructions; \"rmoe data get alpaca\"");
   check("--instructions", "none.json", 1, "there are no instructions at none.json");
   check("--tasks-dir", "none", 1, "rmoe data get arc");
+  std::vector<std::string> args = toy("table3", "smoe");
+  args.insert(args.end(), {"--set", "sft.epochs=1"});
+  CHECK(rmoe(folder.path(), args).err.find("table3 does not fine-tune") != std::string::npos);
 }
 
 }  // namespace rmoe::test

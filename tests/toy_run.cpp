@@ -118,4 +118,12 @@ std::vector<std::string> metric(const std::filesystem::path& run, const std::str
   return values;
 }
 
+nlohmann::json read_json(const std::filesystem::path& path) { return nlohmann::json::parse(read_text(path)); }
+
+nlohmann::json repeatable(const std::filesystem::path& path) {
+  nlohmann::json found = read_json(path);
+  found.erase("measured");
+  return found;
+}
+
 }  // namespace rmoe::test

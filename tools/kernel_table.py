@@ -3,9 +3,10 @@
 
     tools/kernel_table.py ops/grouped_linear/cuda.cu ops/experts/*.cu
 
-Registers and static shared memory are ptxas', the dynamic shared memory follows from the TileShape in a kernel's name, and
-blocks per multiprocessor from those three. Instructions are counted in the machine code (the low 12 bits of 16 bytes);
-"loop" is the shortest backward branch around tensor-core instructions, which sm_80 encodes so that it can be found.
+Registers and static shared memory are ptxas', the dynamic shared memory follows from the TileShape in a kernel's
+name, and blocks per multiprocessor from those three. Instructions are counted in the machine code (the low 12 bits of
+16 bytes); "loop" is the shortest backward branch around tensor-core instructions, which sm_80 encodes so that it can
+be found.
 """
 
 import os
@@ -73,22 +74,23 @@ def rows_of(source, arch, folder):
     used = re.findall(r"entry function '(\S+)' for.*?(\d+) bytes spill stores.*?Used (\d+) registers(.*?)\n", log, re.S)
     for mangled, spills, registers, rest in used:
         tile = re.search(r"TileShapeILi(\d+)ELi(\d+)ELi(\d+)ELi(\d+)ELi(\d+)", mangled)
-        if not tile:
+        if not tile or HMMA not in [w & 0xFFF for w in code[mangled]]:
             continue
         rows, columns, warp_rows, warp_columns, stages = map(int, tile.groups())
         static = re.search(r"(\d+) bytes smem", rest)
         shared = stages * (rows + columns) * 32 * 2 + (int(static.group(1)) if static else 0)
         of_warp = -(-int(registers) * 32 // 256) * 256
         blocks = min(65536 // (of_warp * warp_rows * warp_columns), SHARED_KIB[arch] * 1024 // (shared + 1024))
-        words = code[mangled]
-        loop = main_loop(words)
-        yield (shown_name(mangled), arch, int(registers), int(spills), shared, blocks, len(words),
+        loop = main_loop(code[mangled])
+        yield (shown_name(mangled), arch, int(registers), int(spills), shared, blocks, len(code[mangled]),
                f"{loop[1]} of {loop[0]}" if loop and arch == 80 else "")
 
 
 def main():
-    print("| kernel | sm | registers | spilled bytes | shared bytes | blocks per multiprocessor | instructions | HMMA in the loop |")
-    print("|---|---|---|---|---|---|---|---|")
+    columns = ["kernel", "sm", "registers", "spilled bytes", "shared bytes", "blocks per multiprocessor",
+               "instructions", "HMMA in the loop"]
+    print("| " + " | ".join(columns) + " |")
+    print("|---" * len(columns) + "|")
     with tempfile.TemporaryDirectory() as folder:
         for source in sys.argv[1:]:
             for arch in SHARED_KIB:

@@ -7,6 +7,7 @@ make of it.
 """
 import json
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -75,14 +76,13 @@ def sentencepiece(training):
              "dummy_prefix": ["--user_defined_symbols=<u>,\u2581of\u2581the"]}
     cases = {}
     for name, flags in forms.items():
-        with tempfile.NamedTemporaryFile("w") as file:
-            file.write(training)
-            file.flush()
-            subprocess.run(["spm_train", f"--input={file.name}", f"--model_prefix={FOLDER}/{name}", "--model_type=bpe",
+        with tempfile.TemporaryDirectory() as folder:  # its name must not get into the model
+            (pathlib.Path(folder) / "text.txt").write_text(training)
+            subprocess.run(["spm_train", "--input=text.txt", f"--model_prefix={name}", "--model_type=bpe",
                             "--vocab_size=700", "--byte_fallback", "--character_coverage=0.999",
                             "--normalization_rule_name=identity", "--remove_extra_whitespaces=false", *flags],
-                           check=True, capture_output=True)
-        (FOLDER / f"{name}.vocab").unlink()
+                           check=True, capture_output=True, cwd=folder)
+            shutil.copy(pathlib.Path(folder) / f"{name}.model", FOLDER)
         run = subprocess.run(["spm_encode", f"--model={FOLDER}/{name}.model", "--output_format=id"],
                              input=text.encode(), check=True, capture_output=True)
         cases[name] = [[int(i) for i in line.split()] for line in run.stdout.decode().split("\n")[:-1]]

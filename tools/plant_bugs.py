@@ -2,7 +2,7 @@
 """Plants bugs in the CUDA kernels, one at a time, and demands that a test goes red.
 
     tools/plant_bugs.py                         # every bug of tools/planted_bugs/*.txt
-    tools/plant_bugs.py ops.txt --only embedding --build /tmp/planted
+    tools/plant_bugs.py ops.txt --only embedding --build planted
 
 A file of bugs holds blocks; the old text must occur in the file exactly once:
 
@@ -87,11 +87,11 @@ def copy_tree(into):
 class Tree:
     """The copy, its build, and what stands in its files without a bug."""
 
-    def __init__(self, folder, jobs):
-        self.source, self.build, self.jobs = folder / "tree", folder / "build", jobs
+    def __init__(self, folder, jobs, cmake):
+        self.source, self.build, self.jobs = folder, folder / "build", jobs
         copy_tree(self.source)
         if not (self.build / "build.ninja").exists():
-            subprocess.run(["cmake", "-G", "Ninja", "-B", self.build, "-S", self.source], check=True,
+            subprocess.run(["cmake", "-G", "Ninja", "-B", self.build, "-S", self.source, *cmake], check=True,
                            stdout=subprocess.DEVNULL)
 
     def make(self, program):
@@ -139,11 +139,12 @@ def main():
     parser.add_argument("--only", default="", help="bugs whose name or file contains this")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "planted", help="a folder to work in")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--cmake", action="append", default=[], help="an argument for cmake, e.g. -DRMOE_WERROR=ON")
     options = parser.parse_args()
     folder = ROOT / "tools" / "planted_bugs"
     paths = [folder / name for name in options.files] or sorted(folder.glob("*.txt"))
     bugs = [bug for path in paths for bug in read_bugs(path) if options.only in bug.name + bug.file]
-    tree = Tree(options.build.resolve(), options.jobs)
+    tree = Tree(options.build.resolve(), options.jobs, options.cmake)
     for tests in sorted({bug.tests for bug in bugs}):
         where = tree.first_failure(tests)
         if where:

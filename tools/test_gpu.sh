@@ -58,8 +58,8 @@ section "50 steps on the GPU, bf16" train gpu16 --device cuda --set train.precis
 section "Speed, fp32" "$rmoe" bench step train/configs/enwik8-medium.toml train/configs/llama-small.toml --device cuda
 section "Speed, bf16" "$rmoe" bench step train/configs/enwik8-medium.toml train/configs/llama-small.toml --device cuda \
   --set train.precision=bf16
-section "Speed, the pre-trained model's shape, bf16" "$rmoe" bench step train/configs/pretrain-paper.toml --device cuda \
-  --set train.precision=bf16 --batch 4 --block 4096
+section "Speed, the pre-trained model's shape, bf16" "$rmoe" bench step train/configs/pretrain-paper.toml \
+  --device cuda --set train.precision=bf16 --batch 4 --block 4096
 
 echo "report: $report"
 exit $failed

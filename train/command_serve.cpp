@@ -1,3 +1,4 @@
+#include "engine/error.hpp"
 #include "train/command_options.hpp"
 #include "train/commands.hpp"
 

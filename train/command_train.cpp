@@ -26,15 +26,16 @@ fs::path default_run(const Options& o, const Config& config) {
 
 int run_train(Options o) {
   o.run.device = o.machine.apply();
-  const Environment environment = process_environment();
-  if (o.nproc > 1 && !started_by_launch_ranks(environment)) return launch_ranks(o.nproc);
-  o.run.launch = launch_from_environment(environment);
   if (o.steps >= 0) o.config.overrides.push_back(concat("train.steps=", o.steps));
   Config config = o.config.load();
   if (o.run.run.empty()) o.run.run = default_run(o, config);
   if (!o.run.resume && has_checkpoint(o.run.run))
     fail("train: ", o.run.run.string(),
          " already holds a run; add --resume to go on with it, or choose another --run");
+
+  const Environment environment = process_environment();
+  if (o.nproc > 1 && !started_by_launch_ranks(environment)) return launch_ranks(o.nproc);
+  o.run.launch = launch_from_environment(environment);
 
   const Corpus corpus = load_corpus(config.data);
   fit_vocabulary(config, corpus);

@@ -18,7 +18,6 @@ struct TrainConfig {
   int64_t block = 512;
   int64_t micro_batches = 2;
   std::string precision = "fp32";
-  bool bf16_gemm = false;
   int64_t seed = 1;
   int64_t eval_every = 1000;
   int64_t eval_blocks = 100;
@@ -34,15 +33,11 @@ struct TrainConfig {
     field("batch", batch, "streams B read in parallel");
     field("block", block, "tokens T per stream and step");
     field("precision", precision,
-          "fp32, or bf16 on a GPU: what weights and activations are stored in; weights are trained, and "
-          "routers, "
-          "norms and losses computed, in fp32 all the same");
+          "fp32 or bf16. On a GPU weights and activations are stored in it; on a CPU attention's projections "
+          "and experts multiply factors rounded to it. Weights are trained, sums, routers, norms and losses "
+          "computed, in fp32 all the same");
     field("micro_batches", micro_batches,
           "parts a batch is computed in, one after the other; B must be a multiple");
-    field(
-        "bf16_gemm", bf16_gemm,
-        "training on a CPU multiplies bf16 factors in attention's projections and experts, and sums in fp32; "
-        "routers, norms, losses and all that is stored stay fp32");
     field("seed", seed, "of the initial weights, dropout and data order");
     field("eval_every", eval_every, "steps between validations; 0 validates at the end only");
     field("eval_blocks", eval_blocks, "blocks of a validation during training");

@@ -41,12 +41,22 @@ Tensor Ranks::gather(const Tensor& part) {
   return whole;
 }
 
+void Ranks::settle() {
+  if (size() == 1) return;
+  cuda::synchronize();
+  if (const std::string failure = communicator_->failure(); !failure.empty()) fail("ranks: ", failure);
+}
+
 void Ranks::step(int64_t number) {
   if (watchdog_) watchdog_->step(number);
 }
 
 void Ranks::rest() {
   if (watchdog_) watchdog_->rest();
+}
+
+void Ranks::abort(const std::string& why) {
+  if (store_) store_->abort(why);
 }
 
 void Ranks::finish() {

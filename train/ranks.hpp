@@ -31,10 +31,14 @@ class Ranks {
   bool any(bool mine) { return size() == 1 ? mine : sum({mine ? 1.0 : 0.0})[0] > 0; }
   /// `part` holds this rank's share of the first dimension; returns the whole.
   Tensor gather(const Tensor& part);
+  /// Waits for all collectives: what they gave is good, or this is an Error. Before anything is kept.
+  void settle();
 
   /// Work with a deadline begins, or what takes its time: validation, checkpoints.
   void step(int64_t number);
   void rest();
+  /// This rank cannot go on: the others end, and say why.
+  void abort(const std::string& why);
   /// The run has ended well: nobody need wait for this rank any more.
   void finish();
 

@@ -66,7 +66,7 @@ std::vector<Part> cut(const TrainState& state, const TrainConfig& train, const B
     const Context context{.training = true,
                           .limit_experts = true,
                           .keep_outputs = false,
-                          .bf16_products = train.bf16_gemm,
+                          .bf16_products = train.precision == "bf16",  // on a CPU
                           .seed = uint64_t(train.seed),
                           .step = state.step,
                           .first_stream = first};
@@ -220,10 +220,7 @@ Memory run_batch(TrainState& state, const Config& config, const Batch& batch, St
 }  // namespace
 
 DType storage_type(const TrainConfig& train, Device device) {
-  if (train.precision == "fp32") return DType::f32;
-  RMOE_CHECK(device != Device::cpu, "train: train.precision = \"", train.precision,
-             "\" wants a GPU; add --device cuda, or train.precision=fp32");
-  return DType::bf16;
+  return train.precision == "bf16" && device == Device::cuda ? DType::bf16 : DType::f32;
 }
 
 TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device, Ranks& all)

@@ -38,7 +38,7 @@ struct TrainState {
   TrainState(const Config& config, const Corpus& corpus);
 };
 
-/// What a model's weights and activations are stored in; bf16 wants a GPU.
+/// What a model's weights and activations are stored in: bf16 on a GPU only.
 DType storage_type(const TrainConfig& train, Device device);
 
 /// Runs step number state.step + 1. A loss or gradient that is not finite is an Error naming the first bad

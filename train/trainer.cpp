@@ -35,9 +35,11 @@ class Clock {
 class Run {
  public:
   Run(const Config& config, TrainingData data, const RunOptions& options);
+  /// An error of one rank is told to all.
   RunResult go();
 
  private:
+  RunResult run();
   bool restore();
   void log(const StepResult& r, double seconds);
   void write(const std::string& group, const std::vector<Metric>& metrics);
@@ -131,6 +133,7 @@ Snapshot Run::snapshot() {
 
 void Run::save(bool best) {
   const Snapshot whole = snapshot();
+  ranks_.settle();
   if (ranks_.is_first()) {
     metrics_->sync();
     save_checkpoint(options_.run, whole, {.best = best, .keep = config_.train.keep});
@@ -221,6 +224,15 @@ bool Run::stop() {
 }
 
 RunResult Run::go() {
+  try {
+    return run();
+  } catch (const std::exception& error) {
+    ranks_.abort(error.what());
+    throw;
+  }
+}
+
+RunResult Run::run() {
   const TrainConfig& train = config_.train;
   validate_and_save();  // what a signal cut off
   while (state_.step < train.steps && !stop()) {

@@ -1,13 +1,12 @@
 // What ranks do together with tensors. All ranks call the same collectives with the same sizes in the same
 // order; on a device they are enqueued and return at once. f32, f64, i32 and bf16.
 //
-//   comm.all_reduce(loss);                    // in the order of cuda::stream(): what is enqueued next sees
-//   it
+//   comm.all_reduce(loss);      // in the order of cuda::stream(): what is enqueued next sees it
 //
-//   comm.begin();                             // from here on beside the stream: each group starts when what
-//   comm.group([&] { for (g : bucket) comm.all_reduce(g); });       //   was enqueued before it is done
+//   comm.begin();               // from here on beside the stream: a group starts when what was enqueued
+//   comm.group([&] { for (g : bucket) comm.all_reduce(g); });      // before it is done
 //   ... more of backward ...
-//   comm.finish();                            // what is enqueued from here on sees their results
+//   comm.finish();              // what is enqueued from here on sees their results
 #pragma once
 
 #include "engine/comm/store.hpp"

@@ -135,6 +135,19 @@ void check_buckets(Communicator& comm) {
   }
 }
 
+/// Collectives wait for the stream, whoever runs first: at the end of a communicator all streams run, at the
+/// emulator's odd seeds in any order.
+void check_order(std::unique_ptr<Communicator> comm) {
+  const int n = comm->size();
+  const Tensor x({100}, DType::f32, Device::cuda);
+  for (int i = 0; i < 20; ++i) fill(x, 1000);
+  fill(x, comm->rank() + 1);
+  comm->begin();
+  comm->all_reduce(x);
+  comm.reset();
+  CHECK(first_of(x) == n * (n + 1) / 2);
+}
+
 void check_errors(Communicator& comm) {
   CHECK_THROWS_WITH_AS(comm.all_reduce(zeros({1}, DType::f32)), "nccl: a tensor on cpu, wanted one on cuda",
                        Error);
@@ -199,7 +212,6 @@ void run_mode(const std::string& mode, Store& store, Communicator& comm) {
     check_errors(comm);
     check_progress(comm);
   }
-  store.finish();
 }
 
 }  // namespace
@@ -211,6 +223,16 @@ TEST_CASE("ranks: collectives of 2 and 4 processes") {
     CAPTURE(o.err);
     CHECK(o.code == 0);
   }
+}
+
+TEST_CASE("ranks: collectives wait for what was enqueued before them") {
+  const std::string seed = variable("RMOE_EMULATOR_SEED");
+  ::setenv("RMOE_EMULATOR_SEED", "1", 1);
+  const Output o = run(2, "order");
+  seed.empty() ? ::unsetenv("RMOE_EMULATOR_SEED") : ::setenv("RMOE_EMULATOR_SEED", seed.c_str(), 1);
+  CAPTURE(o.out);
+  CAPTURE(o.err);
+  CHECK(o.code == 0);
 }
 
 TEST_CASE("ranks: when one is killed, all others end by themselves and name it") {
@@ -273,8 +295,12 @@ TEST_CASE(kCase) {
   const int device = device_of(launch, cuda::device_count());
   cuda::select_device(mode == "one device" ? 0 : device);
   Store store(launch, {.deadline_s = 60, .build = "test"});
-  const auto comm = make_communicator(store, Device::cuda);
-  run_mode(mode, store, *comm);
+  auto comm = make_communicator(store, Device::cuda);
+  if (mode == "order")
+    check_order(std::move(comm));
+  else
+    run_mode(mode, store, *comm);
+  store.finish();
 }
 
 }  // namespace rmoe

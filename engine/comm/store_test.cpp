@@ -2,6 +2,7 @@
 
 #include "engine/error.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <doctest/doctest.h>
@@ -153,12 +154,17 @@ TEST_CASE("store: ranks that do not belong together are refused") {
       Store store(launch, options);
     });
   };
-  for (const std::string& error : outcome([](Launch&l, StoreOptions&) { l.rank = 1; }))
-    CHECK(has(error, "two processes say that they are rank 1: "));
-  for (const std::string& error : outcome([](Launch&l, StoreOptions&) { l.size = 4; }))
-    CHECK(has(error, " believes in 4 ranks, rank 0 in 3"));
-  for (const std::string& error : outcome([](Launch&, StoreOptions& o) { o.build = "b2"; }))
-    CHECK(has(error, " is another build: b2, rank 0 is b1"));
+  // Rank 0 and the one that does not belong say why. The third may come when rank 0 has gone already.
+  const auto check_refused = [](const std::vector<std::string>& errors, const std::string& why) {
+    CAPTURE(errors);
+    CHECK(std::ranges::count(errors, "") == 0);
+    CHECK(std::ranges::count_if(errors, [&](const std::string& e) { return has(e, why); }) >= 2);
+  };
+  check_refused(outcome([](Launch& l, StoreOptions&) { l.rank = 1; }),
+                "two processes say that they are rank 1: ");
+  check_refused(outcome([](Launch& l, StoreOptions&) { l.size = 4; }), " believes in 4 ranks, rank 0 in 3");
+  check_refused(outcome([](Launch&, StoreOptions& o) { o.build = "b2"; }),
+                " is another build: b2, rank 0 is b1");
 }
 
 TEST_CASE("store: another run on the same port is refused and disturbs nobody") {

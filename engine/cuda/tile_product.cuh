@@ -93,7 +93,8 @@ struct AlongK {
 };
 
 /// Columns [first, first + kColumns) of a matrix that has `columns`; value k of the operand is row row_of(k),
-/// for which row_of is asked a stage before the row is loaded.
+/// for which row_of is asked a stage before the row is loaded. With a second matrix, passes take rows of the
+/// two in turn: with kRowsPerPass = 8, values 8 to 15 of every 16 are rows of the second.
 template <class Tile, int kColumns, class RowOf>
 struct AcrossK {
   static constexpr bool kAcross = true;

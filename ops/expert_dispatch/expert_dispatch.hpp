@@ -20,10 +20,11 @@ struct Routes {
 // Integers only: no gradient. Experts may be empty; on meta only the shapes are made.
 Routes sort_by_expert(const Tensor& experts, int64_t E);
 
-// The same of the assignments (n, e) that are kept: the `capacity` of highest probs_ne of every expert, ties
-// to the lower token experts i32 [N,K], probs [N,E] -> Routes Dai et al. 2024 (DeepSeekMoE), section 4.1.2,
-// lowest scores first. Nothing is put in a dropped one's place. On meta and on a GPU as many rows as there
-// can be: min(N*K, E*capacity).
+// The same of the assignments (n, e) that are kept: every expert keeps the `capacity` of highest probs_ne
+// experts i32 [N,K], probs [N,E] -> Routes
+// Dai et al. 2024 (DeepSeekMoE), section 4.1.2, lowest scores first. Ties go to the lower token.
+// Nothing is put in a dropped one's place. On meta and on a GPU there are as many rows as there can be:
+// min(N*K, E*capacity).
 Routes sort_by_expert(const Tensor& experts, int64_t E, const Tensor& probs, int64_t capacity);
 
 /// ceil(factor * assignments / E), where a product that is whole but for its rounding counts as whole.

@@ -76,6 +76,12 @@ TEST_CASE("grouped_linear counts the work of its rows, forward and backward") {
   CHECK(flops_counted() - before == 3 * 2 * 5 * 3 * 4);
 }
 
+TEST_CASE("grouped_linear goes back with the bf16 products that it went forward with") {
+  check_keeps_products({1, 1, 1}, [](const Var& x, const Var& w) {
+    return grouped_linear(x, w, {}, tensor_of({0, 1}));
+  });
+}
+
 TEST_CASE("grouped_linear names the shapes that do not fit") {
   const auto t = [](Shape s) { return Var(zeros(s, DType::f32)); };
   const Tensor offsets = tensor_of({0, 2, 5});

@@ -35,6 +35,10 @@ TEST_CASE("linear") {
   check("several tiles", {random({301, 37}), random({131, 37}), random({131})});
 }
 
+TEST_CASE("linear goes back with the bf16 products that it went forward with") {
+  check_keeps_products({1, 1}, [](const Var& x, const Var& w) { return linear(x, w); });
+}
+
 TEST_CASE("linear names the shapes that do not fit") {
   const auto t = [](Shape s) { return Var(zeros(s, DType::f32)); };
   CHECK(error_of([&] { linear(t({2, 3}), t({5, 4})); }) == "linear: weight [5,4] does not fit x [2,3]");

@@ -51,6 +51,7 @@ std::vector<LayerStats> gate_of(const Golden& golden, int64_t begin, int64_t end
     LayerStats layer;
     layer.routing.probs = Var(golden.slice("probs", i).rows(begin, end - begin));
     layer.routing.experts = golden.slice("experts", i).rows(begin, end - begin);
+    layer.routing.kept = full({1}, double(layer.routing.experts.numel()), DType::i32);
     layers.push_back(layer);
   }
   return layers;

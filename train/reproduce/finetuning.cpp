@@ -3,7 +3,9 @@
 #include "data/sha256.hpp"
 #include "engine/error.hpp"
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 namespace rmoe::reproduce {
 namespace {
@@ -25,11 +27,9 @@ void add(Sha256& sum, const Question& question) {
   sum.update(&question.gold, sizeof question.gold);
 }
 
-/// Overrides of the table's config that are about fine-tuning are for its config too.
 std::vector<std::string> tuning_overrides(const Request& request) {
   std::vector<std::string> found;
-  for (const std::string& text : request.overrides)
-    if (text.starts_with("sft.")) found.push_back(text);
+  std::ranges::copy_if(request.overrides, std::back_inserter(found), is_of_tuning);
   if (!request.instructions.empty()) found.push_back("sft.data=" + request.instructions);
   return found;
 }
@@ -40,6 +40,8 @@ Config load_tuning(const Request& request, const Config& base) {
 }
 
 }  // namespace
+
+bool is_of_tuning(const std::string& text) { return text.starts_with("sft."); }
 
 PlannedTasks plan_tasks(const PaperTable& table, const Request& request, const Text& text) {
   PlannedTasks planned;

@@ -6,6 +6,9 @@
 
 namespace rmoe::reproduce {
 
+/// Is this override, "sft.epochs=1", for the config of fine-tuning?
+bool is_of_tuning(const std::string& text);
+
 /// Reads all files of the table's tasks.
 PlannedTasks plan_tasks(const PaperTable& table, const Request& request, const Text& text);
 

@@ -42,7 +42,10 @@ void keep_rows(PaperTable& table, const std::vector<std::string>& routers) {
   table.rows = std::move(kept);
 }
 
-void check_overrides(const std::vector<std::string>& overrides) {
+void check_overrides(const std::vector<std::string>& overrides, const PaperTable& table) {
+  for (const std::string& text : overrides)
+    if (is_of_tuning(text) && !table.needs_tuning())
+      throw UsageError(concat("reproduce: --set ", text, ": ", table.name, " does not fine-tune"));
   const auto refuse = [&](const char* key, const char* option) {
     for (const std::string& text : overrides)
       if (text.starts_with(concat(key, "=")))
@@ -76,7 +79,9 @@ void check_present(const DataConfig& data) {
 }
 
 Text load_text(Benchmark stands_for, const std::string& path, const Request& request) {
-  Text text{.stands_for = stands_for, .medium = load_config(path, request.overrides)};
+  std::vector<std::string> overrides = request.overrides;
+  std::erase_if(overrides, is_of_tuning);
+  Text text{.stands_for = stands_for, .medium = load_config(path, overrides)};
   if (!request.data.empty()) text.medium.data.path = request.data;
   check_present(text.medium.data);
   text.name = name_of_text(text.medium.data.path);
@@ -225,7 +230,7 @@ Plan make_plan(const Request& request) {
   plan.table = paper_table(request.table);
   const Scale& scale = scale_named(request.scale);
   if (!request.routers.empty()) keep_rows(plan.table, request.routers);
-  check_overrides(request.overrides);
+  check_overrides(request.overrides, plan.table);
   plan.scale = label_of(request, scale);
   plan.seeds = request.seeds > 0 ? request.seeds : scale.seeds;
   plan.texts = load_texts(request, scale, plan.table);

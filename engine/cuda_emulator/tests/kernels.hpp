@@ -27,8 +27,7 @@ void total(float* sum, float* partial, unsigned* done, const float* x, int n, in
 enum class Bug { none, no_wait, short_wait, no_barrier, swapped_fragment, wrong_tail };
 
 /// c_mn = sum_k a_mk b_nk on tensor cores; k a multiple of 32. Persistent: two blocks per multiprocessor.
-void matrix_product(bf16* c, const bf16* a, const bf16* b, int m, int n, int k,
-                    Bug bug, cudaStream_t stream);
+void matrix_product(bf16* c, const bf16* a, const bf16* b, int m, int n, int k, Bug bug, cudaStream_t stream);
 
 /// lane l, register r of ldmatrix from a 32 x 8 tile of the numbers 0..255
 void fragments(uint32_t* registers, bool transposed, cudaStream_t stream);

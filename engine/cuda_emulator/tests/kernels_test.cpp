@@ -10,7 +10,6 @@
 namespace rmoe::cuda::test {
 namespace {
 
-
 std::vector<float> pattern(size_t n, int period) {
   std::vector<float> values(n);
   for (size_t i = 0; i < n; i++)
