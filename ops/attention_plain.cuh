@@ -117,6 +117,14 @@ struct Softmax {
       sum[r] = keep[r] * sum[r] + s[r];
     }
   }
+  /// After the last column: inverse_r = 1 / sum_r, and lse[first + r] for those of the rows before `count`.
+  DEVICE void finish(float (&inverse)[kWarpRows], float* lse, int first, int count) const {
+    UNROLL for (int r = 0; r < kWarpRows; ++r) {
+      const float total = warp_reduce<Sum>(sum[r]);
+      inverse[r] = 1.0f / total;
+      if (lane() == 0 && first + r < count) lse[first + r] = most[r] + logf(total);
+    }
+  }
 };
 
 /// One block for each of `blocks` pieces of work, with `floats` of shared memory; nothing for none.

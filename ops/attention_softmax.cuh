@@ -1,5 +1,5 @@
 // Softmax over columns that arrive step by step, for rows that lie across the lanes as tensor cores leave
-// them.
+// them, and what the backward needs to know of a row: lse log2(e) and delta (attention_statistics.cuh).
 #pragma once
 
 #include "ops/attention_tiles.cuh"
@@ -45,18 +45,42 @@ struct Softmax {
     }
   }
 
-  DEVICE void finish() {
-    UNROLL for (int m = 0; m < M; ++m) UNROLL for (int half = 0; half < 2; ++half) sum[m][half] =
-        quad_sum(sum[m][half]);
-  }
-
-  /// lse[first + r] of the 16 rows of tile m, for those before `count`; the softmax is finished.
-  DEVICE void store(int m, float* lse, int first, int count, float scale) const {
-    UNROLL for (int half = 0; half < 2; ++half) {
-      const int row = first + fragment_row() + 8 * half;
-      if (row < count && fragment_column() == 0) lse[row] = most[m][half] * scale + logf(sum[m][half]);
+  /// After the last column: to[first + r] = factor out_r / sum_r and lse[first + r] for all rows that there
+  /// are.
+  template <bool kWhole, int kOut>
+  DEVICE void store(const Head<Element>& to, float* lse, int first, const float (&out)[M][kOut][4],
+                    float factor, float scale) {
+    UNROLL for (int m = 0; m < M; ++m) {
+      UNROLL for (int half = 0; half < 2; ++half) {
+        const float total = sum[m][half] = quad_sum(sum[m][half]);
+        const int row = first + 16 * m + fragment_row() + 8 * half;
+        if (row < to.count && fragment_column() == 0) lse[row] = most[m][half] * scale + logf(total);
+      }
+      store_rows<kWhole>(to, first + 16 * m, out[m], factor / sum[m][0], factor / sum[m][1]);
     }
   }
 };
+
+/// The statistics of the two rows that a lane holds of each of M tiles, zero behind the last row.
+template <int M>
+struct RowStatistics {
+  float2 of[M][2];
+
+  DEVICE RowStatistics(const float2* statistics, int first, int count) {
+    UNROLL for (int m = 0; m < M; ++m) UNROLL for (int half = 0; half < 2; ++half) {
+      const int row = first + 16 * m + fragment_row() + 8 * half;
+      of[m][half] = row < count ? statistics[row] : make_float2(0.0f, 0.0f);
+    }
+  }
+};
+
+/// to[r] = statistics[first + r], zero behind `count`: harmless, for such a query and its dy are zero.
+template <int kRows>
+DEVICE void load_statistics(float2* to, const float2* statistics, int first, int count) {
+  static_assert(kRows <= kThreadsPerBlock);
+  const int row = first + int(threadIdx.x);
+  if (threadIdx.x < kRows)
+    ptx::cp_async<8>(to + threadIdx.x, statistics + (row < count ? row : 0), row < count);
+}
 
 }  // namespace rmoe::cuda::tiles

@@ -2,8 +2,8 @@
 // queries; both compute p again from q, k and lse, which makes seven products where five are useful.
 //   ds_ts = p_ts (dy_t . v_s - delta_t):  dv_s = sum_t p_ts dy_t,  dk_s = sum_t ds_ts q_t / sqrt(D),
 //   dq_t = sum_s ds_ts k_s / sqrt(D)
+#include "ops/attention_softmax.cuh"
 #include "ops/attention_statistics.cuh"
-#include "ops/attention_tiles.cuh"
 #include "ops/causal_attention/flash.cuh"
 
 namespace rmoe::cuda::flash {
@@ -29,10 +29,10 @@ struct Params {
   }
 };
 
-// ---- dk and dv: 64 keys to a block, 16 to a warp; queries stream by
-// ----------------------------------------- The scores are transposed, [keys, queries]: p and ds come out as
-// the A fragments of the products that follow, and every warp keeps the gradients of its own keys in
-// registers. Two tiles of keys would spill.
+// ---- dk and dv: 64 keys to a block, 16 to a warp; queries stream by ---------------------------------------
+
+// The scores are transposed, [keys, queries]: p and ds come out as the A fragments of the products that
+// follow, and every warp keeps the gradients of its own keys in registers. Two tiles of keys would spill.
 
 template <int kWidth_, bool kWhole_>
 struct KeyConfig {
@@ -70,15 +70,6 @@ DEVICE void score_gradients_of_keys(float (&p)[1][N][4], const float (&dp)[1][N]
     const float4 two = *reinterpret_cast<const float4*>(statistics + 8 * n + fragment_column());
     UNROLL for (int e = 0; e < 4; ++e) p[0][n][e] *= dp[0][n][e] - (e % 2 ? two.w : two.y);
   }
-}
-
-/// to[r] = statistics[first + r], zero behind `count`: harmless, for such a query and its dy are zero.
-template <int kRows>
-DEVICE void load_statistics(float2* to, const float2* statistics, int first, int count) {
-  static_assert(kRows <= kThreadsPerBlock);
-  const int row = first + int(threadIdx.x);
-  if (threadIdx.x < kRows)
-    ptx::cp_async<8>(to + threadIdx.x, statistics + (row < count ? row : 0), row < count);
 }
 
 template <class C>
@@ -146,8 +137,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) causal_bwd_keys_kernel(Pa
   if (p.dv) store_rows<C::kWhole>(p.of_keys(p.dv, b, g), k0 + row, dv[0], 1.0f, 1.0f);
 }
 
-// ---- dq: blocks of queries; keys stream by
-// -------------------------------------------------------------------
+// ---- dq: blocks of queries; keys stream by ----------------------------------------------------------------
 
 template <int kWidth_, bool kWhole_>
 struct QueryConfig {
@@ -164,15 +154,15 @@ struct QueryConfig {
 /// dp[query][key] becomes ds, from the scores s.
 template <int M, int N>
 DEVICE void score_gradients_of_queries(const float (&s)[M][N][4], float (&dp)[M][N][4],
-                                       const float2 (&statistics)[M][2], float scale2, int first_position,
+                                       const RowStatistics<M>& rows, float scale2, int first_position,
                                        int first_key) {
   const int lead =
       first_key + fragment_column() - first_position - fragment_row();  // of this lane's first element
   const bool diagonal = first_key + 8 * N - 1 > first_position;
   UNROLL for (int m = 0; m < M; ++m) UNROLL for (int n = 0; n < N; ++n) UNROLL for (int e = 0; e < 4; ++e) {
-    float probability = ptx::exp2_fast(fmaf(s[m][n][e], scale2, -statistics[m][e / 2].x));
+    float probability = ptx::exp2_fast(fmaf(s[m][n][e], scale2, -rows.of[m][e / 2].x));
     if (diagonal && lead > 16 * m + e / 2 * 8 - 8 * n - e % 2) probability = 0.0f;
-    dp[m][n][e] = probability * (dp[m][n][e] - statistics[m][e / 2].y);
+    dp[m][n][e] = probability * (dp[m][n][e] - rows.of[m][e / 2].y);
   }
 }
 
@@ -200,11 +190,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) causal_bwd_queries_kernel
   load_rows<C::kWhole>(q_tile, p.of_queries(p.q, b, h), q0);
   load_rows<C::kWhole>(dy_tile, p.of_queries(p.dy, b, h), q0);
   load_step(0);
-  float2 statistics[M][2];
-  UNROLL for (int m = 0; m < M; ++m) UNROLL for (int half = 0; half < 2; ++half) {
-    const int t = q0 + row + 16 * m + fragment_row() + 8 * half;
-    statistics[m][half] = t < T ? p.statistics[int64_t(head) * T + t] : make_float2(0.0f, 0.0f);
-  }
+  const RowStatistics<M> rows(p.statistics + int64_t(head) * T, q0 + row, T);
   float dq[M][W / 8][4] = {};
   const float scale2 = p.scale * kLog2e;
 
@@ -218,7 +204,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) causal_bwd_queries_kernel
       float s[M][N][4] = {}, ds[M][N][4] = {};
       multiply_transposed(s, q_tile, row, stage(j % 2 * 2), column);
       multiply_transposed(ds, dy_tile, row, stage(j % 2 * 2 + 1), column);
-      score_gradients_of_queries(s, ds, statistics, scale2, before + q0 + row, key0);
+      score_gradients_of_queries(s, ds, rows, scale2, before + q0 + row, key0);
       multiply(dq, ds, stage(j % 2 * 2), column);
     }
   }

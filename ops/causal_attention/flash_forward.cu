@@ -1,7 +1,9 @@
-// o_t = sum_{s <= S-T+t} p_ts v_s,  p_t = softmax_s(q_t . k_s / sqrt(D)),  lse_t = log sum_s exp(q_t . k_s /
-// sqrt(D)) One block: 128 queries of one head, 32 to a warp, so that each fragment of keys serves two tiles
-// of queries. Keys and values stream through two stages of shared memory. Scores, probabilities, sums and,
-// for narrow heads, the queries stay in registers.
+// o_t = sum_{s <= S-T+t} p_ts v_s,  p_t = softmax_s x_ts,  lse_t = log sum_s exp x_ts,
+// x_ts = q_t . k_s / sqrt(D)
+//
+// One block: 128 queries of one head, 32 to a warp, so that each fragment of keys serves two tiles of
+// queries. Keys and values stream through two stages of shared memory. Scores, probabilities, sums and, for
+// narrow heads, the queries stay in registers.
 #include "ops/attention_softmax.cuh"
 #include "ops/causal_attention/flash.cuh"
 
@@ -93,12 +95,8 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) causal_fwd_kernel(Params 
     multiply(o, s, stage(j % 2 * 2 + 1), 0);
   }
 
-  softmax.finish();
-  const auto out = head_of(p.o, b, h, n.T, n.H, n.D, p.unit);
-  UNROLL for (int m = 0; m < M; ++m) {
-    store_rows<C::kWhole>(out, row0 + 16 * m, o[m], 1.0f / softmax.sum[m][0], 1.0f / softmax.sum[m][1]);
-    softmax.store(m, p.lse + int64_t(head) * T, row0 + 16 * m, T, p.scale);
-  }
+  softmax.template store<C::kWhole>(head_of(p.o, b, h, n.T, n.H, n.D, p.unit), p.lse + int64_t(head) * T,
+                                    row0, o, 1.0f, p.scale);
 }
 
 template <int kWidth, bool kWhole>

@@ -1,6 +1,7 @@
 // o_t = sum_{s <= S-T+t} p_ts v_s,  p_t = softmax_s(q_t . k_s / sqrt(D)): rows are queries, columns keys.
-// Backward with delta_t = sum_d dy_td o_td: ds_ts = p_ts (dy_t . v_s - delta_t), dq_t = sum_s ds_ts k_s /
-// sqrt(D); then rows are keys, columns queries: dk_s = sum_t ds_ts q_t / sqrt(D), dv_s = sum_t p_ts dy_t.
+// Backward with delta_t = sum_d dy_td o_td: ds_ts = p_ts (dy_t . v_s - delta_t),
+// dq_t = sum_s ds_ts k_s / sqrt(D); then rows are keys, columns queries:
+// dk_s = sum_t ds_ts q_t / sqrt(D), dv_s = sum_t p_ts dy_t.
 #include "ops/attention_plain.cuh"
 #include "ops/attention_statistics.cuh"
 #include "ops/causal_attention/plain.cuh"
@@ -21,15 +22,16 @@ struct Params {
 /// Rows of queries [first, first + kRows) of head h; they see keys [0, keys).
 struct Queries {
   DEVICE explicit Queries(const CausalSizes& n) {
-    const int64_t tiles = (n.T + kRows - 1) / kRows, head = blockIdx.x / tiles;
+    const int64_t tiles = (n.T + kRows - 1) / kRows;
     first = int(tiles - 1 - blockIdx.x % tiles) * kRows;  // the longest rows first
+    head = blockIdx.x / tiles;
     b = head / n.H, h = head % n.H, g = h / (n.H / n.G);
+    row = first + first_row_of_warp();
     before = int(n.S - n.T);
     keys = min(int(n.S), before + first + kRows);
-    statistics = head * n.T + first;
   }
-  int first, before, keys;
-  int64_t b, h, g, statistics;
+  int first, row, before, keys;  // first of the block, row of the warp
+  int64_t head, b, h, g;
 };
 
 constexpr int kForwardRows = 2, kForwardColumns = 2;    // q, o; k, v
@@ -43,7 +45,7 @@ int64_t shared_floats(int64_t rows, int64_t columns, int64_t D) {
 template <class T>
 __global__ void __launch_bounds__(kThreadsPerBlock, kBlocksPerSm) causal_fwd_kernel(Params<T> p) {
   DYN_SHARED(float, shared);
-  const int D = int(p.n.D), row = first_row_of_warp();
+  const int D = int(p.n.D);
   float *q = shared, *o = q + kRows * D, *k = o + kRows * D, *v = k + kColumns * pitch_of(D);
   float* weights = v + kColumns * pitch_of(D);
   const Queries rows(p.n);
@@ -59,26 +61,21 @@ __global__ void __launch_bounds__(kThreadsPerBlock, kBlocksPerSm) causal_fwd_ker
     __syncthreads();
     float score[kWarpRows], keep[kWarpRows];
     multiply(score, q, k, D);
-    UNROLL for (int r = 0; r < kWarpRows; ++r) if (s + lane() > rows.before + rows.first + row + r) score[r] =
+    UNROLL for (int r = 0; r < kWarpRows; ++r) if (s + lane() > rows.before + rows.row + r) score[r] =
         -INFINITY;
     softmax.step(score, keep);
     share(weights, score);
     accumulate(o, keep, weights, D, [=](int, int c, int d) { return v[c * pitch_of(D) + d]; });
   }
   float inverse[kWarpRows];
-  UNROLL for (int r = 0; r < kWarpRows; ++r) {
-    const float sum = warp_reduce<Sum>(softmax.sum[r]);
-    inverse[r] = 1.0f / sum;
-    if (lane() == 0 && rows.first + row + r < p.n.T)
-      p.lse[rows.statistics + row + r] = softmax.most[r] + logf(sum);
-  }
+  softmax.finish(inverse, p.lse + rows.head * p.n.T, rows.row, int(p.n.T));
   store(head_of(p.o, rows.b, rows.h, p.n.T, p.n.H, D), rows.first, o, D, inverse);
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreadsPerBlock, kBlocksPerSm) causal_bwd_queries_kernel(Params<T> p) {
   DYN_SHARED(float, shared);
-  const int D = int(p.n.D), row = first_row_of_warp();
+  const int D = int(p.n.D);
   float *q = shared, *dy = q + kRows * D, *dq = dy + kRows * D, *k = dq + kRows * D,
         *v = k + kColumns * pitch_of(D);
   float* weights = v + kColumns * pitch_of(D);
@@ -90,8 +87,8 @@ __global__ void __launch_bounds__(kThreadsPerBlock, kBlocksPerSm) causal_bwd_que
   clear(dq, kRows * D);
   float2 statistics[kWarpRows];
   UNROLL for (int r = 0; r < kWarpRows; ++r) {
-    const bool inside = rows.first + row + r < p.n.T;
-    statistics[r] = inside ? p.statistics[rows.statistics + row + r] : make_float2(0.0f, 0.0f);
+    const int t = rows.row + r;
+    statistics[r] = t < p.n.T ? p.statistics[rows.head * p.n.T + t] : make_float2(0.0f, 0.0f);
   }
   for (int s = 0; s < rows.keys; s += kColumns) {
     __syncthreads();
@@ -102,7 +99,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, kBlocksPerSm) causal_bwd_que
     multiply(score, q, k, D);
     multiply(dp, dy, v, D);
     UNROLL for (int r = 0; r < kWarpRows; ++r) {
-      const bool seen = s + lane() <= rows.before + rows.first + row + r;
+      const bool seen = s + lane() <= rows.before + rows.row + r;
       score[r] = seen ? expf(score[r] - statistics[r].x) * (dp[r] - statistics[r].y) : 0.0f;
     }
     share(weights, score);

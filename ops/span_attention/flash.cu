@@ -5,14 +5,8 @@
 namespace rmoe::cuda::flash {
 namespace {
 
-int width_of(int64_t D) { return D <= 32 ? 32 : 48; }
-
-/// Columns of the padded slots: rows and copies of 16 bytes; a step reaches less than three blocks past the
-/// span.
-int64_t pitch_of(int64_t L) { return kMargin + pieces(L, kBlock) * kBlock + 3 * kBlock; }
-
 /// slots [width, pitch] = key_pe with zeros on all sides.
-void pad_slots(Element* slots, const Span<Element>& span, int width, int64_t pitch) {
+void pad_slots(Element* slots, const Span<Element>& span, int64_t width, int64_t pitch) {
   const int64_t D = span.n.D, L = span.n.L;
   const Element* key_pe = span.key_pe;
   for_each(width * pitch, [=] ON_DEVICE(int64_t i) {
@@ -21,32 +15,42 @@ void pad_slots(Element* slots, const Span<Element>& span, int width, int64_t pit
   });
 }
 
-/// Calls run(width as a constant, params).
-template <class Run>
-void with_params(const Span<Element>& span, int unit, const Run& run) {
-  const int width = width_of(span.n.D);
-  const int64_t pitch = pitch_of(span.n.L);
-  const Scratch<Element> slots(width * pitch);
-  pad_slots(slots.data(), span, width, pitch);
-  const Params p{span, slots.data(), int(pitch), unit};
-  if (width == 32) return run.template operator()<32>(p);
-  run.template operator()<48>(p);
+/// key_pe as the kernels read it.
+struct Slots {
+  explicit Slots(const Span<Element>& span)
+      : width(span.n.D <= 32 ? 32 : 48),
+        pitch(kMargin + pieces(span.n.L, kBlock) * kBlock + 3 * kBlock),
+        padded(width * pitch) {
+    pad_slots(padded.data(), span, width, pitch);
+  }
+  int64_t width;  // of the tiles that heads of D fit into
+  int64_t pitch;  // copies are of 16 bytes; a step reaches less than three blocks past the span
+  Scratch<Element> padded;
+};
+
+template <int kWidth>
+void backward(const Params& p, float beta) {
+  if (p.dq) span_bwd_queries<kWidth>(p);
+  if (p.dk || p.dv) span_bwd_keys<kWidth>(p);
+  if (p.dkey_pe) span_bwd_slots<kWidth>(p, beta);
 }
 
 }  // namespace
 
 void span_fwd(const Span<Element>& span) {
+  const Slots slots(span);
   const int unit = copy_unit(span.n.D, span.o, span.q, span.k, span.v);
-  with_params(span, unit, []<int kWidth>(const Params& p) { span_fwd<kWidth>(p); });
+  const Params p{span, slots.padded.data(), int(slots.pitch), unit};
+  if (slots.width == 32) return span_fwd<32>(p);
+  span_fwd<48>(p);
 }
 
 void span_bwd(const Span<Element>& span, float beta) {
+  const Slots slots(span);
   const int unit = copy_unit(span.n.D, span.dq, span.dk, span.dv, span.q, span.k, span.v, span.dy);
-  with_params(span, unit, [=]<int kWidth>(const Params& p) {
-    if (p.dq) span_bwd_queries<kWidth>(p);
-    if (p.dk || p.dv) span_bwd_keys<kWidth>(p);
-    if (p.dkey_pe) span_bwd_slots<kWidth>(p, beta);
-  });
+  const Params p{span, slots.padded.data(), int(slots.pitch), unit};
+  if (slots.width == 32) return backward<32>(p, beta);
+  backward<48>(p, beta);
 }
 
 }  // namespace rmoe::cuda::flash

@@ -7,7 +7,7 @@
 // and the skew one trip through shared memory in which only one warp takes part.
 #pragma once
 
-#include "ops/attention_tiles.cuh"
+#include "ops/attention_softmax.cuh"
 #include "ops/span_attention/span.cuh"
 
 namespace rmoe::cuda::flash {
@@ -21,8 +21,7 @@ constexpr int kMargin = 128;   // slots in front of the first, and at least as m
 constexpr int kMaskWords = 3;  // hold any 64 successive bits
 
 struct Params : Span<Element> {
-  const Element*
-      slots;  // [width of the tiles, slot_pitch]: key_pe with kMargin zeros in front and enough behind
+  const Element* slots;  // [width of the tiles, slot_pitch]: key_pe, kMargin zeros before it, enough behind
   int slot_pitch, unit;
 
   template <class T>
@@ -102,10 +101,11 @@ DEVICE void mask_band(float (&s)[N][4], int first_query, int first_position, int
 
 // ---- dropout ----------------------------------------------------------------------------------------------
 
-/// The words of the mask in which the slots begin that `kRows` queries of a head have for 64 positions.
-template <int kRows>
+/// The words of the mask in which the slots begin that `kRows` queries of a head have for 64 positions,
+/// copied by the threads of a block or of a warp.
+template <int kRows, int kThreads>
 DEVICE void load_mask(uint32_t* to, const Params& p, int head, int first_query, int first_position) {
-  for (int i = threadIdx.x; i < kRows * kMaskWords; i += kThreadsPerBlock) {
+  for (int i = threadIdx.x % kThreads; i < kRows * kMaskWords; i += kThreads) {
     const int t = first_query + i / kMaskWords, word = ((first_position - t) >> 5) + i % kMaskWords;
     const bool inside = t < p.n.T && word >= 0 && word < p.mask_words;
     ptx::cp_async<4>(to + i, p.mask + (inside ? (int64_t(head) * p.n.T + t) * p.mask_words + word : 0),
@@ -138,29 +138,18 @@ struct Kept {
 
 // ---- backward ---------------------------------------------------------------------------------------------
 
-/// Lanes' two rows of a tile of 16 queries: lse and delta, zero behind the last query.
-struct RowStatistics {
-  float2 of[2];
-  DEVICE RowStatistics(const Params& p, int head, int first_query) {
-    UNROLL for (int half = 0; half < 2; ++half) {
-      const int t = first_query + fragment_row() + 8 * half;
-      of[half] = t < p.n.T ? p.statistics[int64_t(head) * p.n.T + t] : make_float2(0.0f, 0.0f);
-    }
-  }
-};
-
 /// dp[r][c] = dy_r . v_c becomes the gradient of the scores s[r][c] of 16 queries and 8 N positions; `column`
-/// of the step is the first.
+/// of the step is the first, and `mask` is the queries' part of it.
 template <int N>
-DEVICE void score_gradients(float (&s)[N][4], float (&dp)[N][4], const RowStatistics& rows,
-                            const uint32_t* mask, int row, int first_query, int first_position, int column,
+DEVICE void score_gradients(float (&s)[N][4], float (&dp)[N][4], const RowStatistics<1>& rows,
+                            const uint32_t* mask, int first_query, int first_position, int column,
                             const Params& p) {
   const float scale2 = p.scale * kLog2e;
   mask_band(s, first_query, first_position + column, int(p.n.L));
   UNROLL for (int half = 0; half < 2; ++half) {
     const int r = fragment_row() + 8 * half;
-    const Kept<N> kept(p, mask, row + r, first_position - first_query - r, column);
-    const float lse = rows.of[half].x, delta = rows.of[half].y;
+    const Kept<N> kept(p, mask, r, first_position - first_query - r, column);
+    const float lse = rows.of[0][half].x, delta = rows.of[0][half].y;
     UNROLL for (int n = 0; n < N; ++n) UNROLL for (int e = 2 * half; e < 2 * half + 2; ++e) {
       const float through = kept(n, e) ? fmaf(dp[n][e], p.keep, -delta) : -delta;
       dp[n][e] = ptx::exp2_fast(fmaf(s[n][e], scale2, -lse)) * through;
@@ -186,8 +175,7 @@ DEVICE void write_gradient_strip(GradientStrip strip, const float (&ds)[N][4], i
   __syncwarp();
 }
 
-// ---- launchers: each for the width of tiles that the heads fit into
-// -------------------------------------------
+// ---- launchers: each for the width of tiles that the heads fit into ---------------------------------------
 
 template <int kWidth>
 void span_fwd(const Params& p);

@@ -1,7 +1,6 @@
 // o_t = sum_j m_tj p_tj v_(t+j),  p_t = softmax_j q_t . (k_(t+j) + e_j) / sqrt(D),  j < L
 // One block: 64 queries of one head, 16 to a warp, twice that for narrow heads; keys, values and slots stream
 // by, 64 positions a step.
-#include "ops/attention_softmax.cuh"
 #include "ops/span_attention/flash.cuh"
 
 namespace rmoe::cuda::flash {
@@ -52,7 +51,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_fwd_kernel(Params p)
     load_rows<false>(stage(j % 2 * 2), p.of_keys(p.k, b, h), q0 + j * kBlock);
     load_rows<false>(stage(j % 2 * 2 + 1), p.of_keys(p.v, b, h), q0 + j * kBlock);
     ring.load(p, j);
-    if (p.mask) load_mask<C::kQueries>(mask(j), p, head, q0, q0 + j * kBlock);
+    if (p.mask) load_mask<C::kQueries, kThreadsPerBlock>(mask(j), p, head, q0, q0 + j * kBlock);
     ptx::cp_async_commit();
   };
 
@@ -88,12 +87,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_fwd_kernel(Params p)
     multiply(o, s, stage(j % 2 * 2 + 1), 0);
   }
 
-  softmax.finish();
-  UNROLL for (int m = 0; m < M; ++m) {
-    store_rows<false>(p.of_queries(p.o, b, h), row0 + 16 * m, o[m], p.keep / softmax.sum[m][0],
-                      p.keep / softmax.sum[m][1]);
-    softmax.store(m, p.lse + int64_t(head) * T, row0 + 16 * m, T, p.scale);
-  }
+  softmax.template store<false>(p.of_queries(p.o, b, h), p.lse + int64_t(head) * T, row0, o, p.keep, p.scale);
 }
 
 }  // namespace

@@ -77,12 +77,6 @@ DEVICE void transposed_gradients(float (&p)[N][4], const float (&dp)[N][4], cons
   }
 }
 
-DEVICE void load_statistics(float2* to, const float2* statistics, int first, int count) {
-  const int row = first + int(threadIdx.x);
-  if (threadIdx.x < kBlock)
-    ptx::cp_async<8>(to + threadIdx.x, statistics + (row < count ? row : 0), row < count);
-}
-
 template <class C>
 __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_bwd_keys_kernel(Params p) {
   constexpr int W = C::kWidth, N = C::kAtOnce / 8;
@@ -107,9 +101,9 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_bwd_keys_kernel(Para
   const auto load_step = [&](int i) {  // block i of queries
     load_rows<false>(stage(i % 2 * 2), p.of_queries(p.q, b, h), i * kBlock);
     load_rows<false>(stage(i % 2 * 2 + 1), p.of_queries(p.dy, b, h), i * kBlock);
-    load_statistics(statistics + i % 2 * kBlock, p.statistics + int64_t(head) * T, i * kBlock, T);
+    load_statistics<kBlock>(statistics + i % 2 * kBlock, p.statistics + int64_t(head) * T, i * kBlock, T);
     ring.load(p, block - i - 1);
-    if (p.mask) load_mask<kBlock>(mask(i), p, head, i * kBlock, s0);
+    if (p.mask) load_mask<kBlock, kThreadsPerBlock>(mask(i), p, head, i * kBlock, s0);
     ptx::cp_async_commit();
   };
 
@@ -131,8 +125,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_bwd_keys_kernel(Para
 
   for (int i = first; i < end; ++i) {
     ptx::cp_async_wait<0>();
-    __syncthreads();  // step i has landed; every warp is done with the other stage, the strips and, first, k
-                      // and v
+    __syncthreads();  // step i has landed; every warp is done with the other stage, the strips and k and v
     if (i + 1 < end) load_step(i + 1);
     const Rows q_tile = stage(i % 2 * 2), dy_tile = stage(i % 2 * 2 + 1);
     const float2* const of_step = statistics + i % 2 * kBlock;

@@ -32,19 +32,6 @@ DEVICE void add_slots(float (&dq)[N][4], GradientStrip strip, Ring ring, int ste
   }
 }
 
-/// load_mask for the 16 queries of this warp alone, which needs no second stage: with one, two blocks would
-/// not fit into an SM of sm_80 by 768 bytes.
-DEVICE void load_mask_of_warp(uint32_t* mask, const Params& p, int head, int first_query,
-                              int first_position) {
-  for (int i = lane(); i < 16 * kMaskWords; i += kLanes) {
-    const int row = 16 * warp() + i / kMaskWords, t = first_query + row;
-    const int word = ((first_position - t) >> 5) + i % kMaskWords;
-    const bool inside = t < p.n.T && word >= 0 && word < p.mask_words;
-    ptx::cp_async<4>(mask + 16 * warp() * kMaskWords + i,
-                     p.mask + (inside ? (int64_t(head) * p.n.T + t) * p.mask_words + word : 0), inside);
-  }
-}
-
 template <class C>
 __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_bwd_queries_kernel(Params p) {
   constexpr int W = C::kWidth;
@@ -57,7 +44,10 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_bwd_queries_kernel(P
   Element* const stages = gradient_strips + kWarps * GradientStrip::kElements;
   const auto stage = [&](int i) { return Rows{stages + i * Rows::kElements}; };
   const typename C::Ring ring{stages + 4 * Rows::kElements};
-  uint32_t* const mask = reinterpret_cast<uint32_t*>(ring.data + C::Ring::kBytes / sizeof(Element));
+  // Each warp has the mask of its own queries, in one stage: with two, two blocks would not fit into an SM of
+  // sm_80 by 768 bytes.
+  uint32_t* const mask =
+      reinterpret_cast<uint32_t*>(ring.data + C::Ring::kBytes / sizeof(Element)) + 16 * warp() * kMaskWords;
 
   const int T = int(p.n.T), blocks = (T + kBlock - 1) / kBlock;
   const int head = blockIdx.x / blocks, b = head / int(p.n.H), h = head % int(p.n.H);
@@ -73,9 +63,9 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_bwd_queries_kernel(P
   load_rows<false>(q_tile, p.of_queries(p.q, b, h), q0);
   load_rows<false>(dy_tile, p.of_queries(p.dy, b, h), q0);
   ring.load(p, -1);
-  if (p.mask) load_mask_of_warp(mask, p, head, q0, q0);
+  if (p.mask) load_mask<16, kLanes>(mask, p, head, q0 + row, q0);
   load_step(0);
-  const RowStatistics rows(p, head, q0 + row);
+  const RowStatistics<1> rows(p.statistics + int64_t(head) * T, q0 + row, T);
   ptx::cp_async_wait<0>();
   __syncthreads();
   FragmentA q[1][W / 16], dy[1][W / 16];
@@ -95,9 +85,9 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_bwd_queries_kernel(P
     read_skewed(s[0], strip);
     multiply_transposed(s, q, stage(j % 2 * 2), 0);
     multiply_transposed(ds, dy, stage(j % 2 * 2 + 1), 0);
-    score_gradients(s[0], ds[0], rows, mask, row, q0 + row, q0 + j * kBlock, 0, p);
+    score_gradients(s[0], ds[0], rows, mask, q0 + row, q0 + j * kBlock, 0, p);
     __syncwarp();  // this warp is done with its part of the mask
-    if (p.mask && j + 1 < steps) load_mask_of_warp(mask, p, head, q0, q0 + (j + 1) * kBlock);
+    if (p.mask && j + 1 < steps) load_mask<16, kLanes>(mask, p, head, q0 + row, q0 + (j + 1) * kBlock);
     ptx::cp_async_commit();
     multiply(dq, ds, stage(j % 2 * 2), 0);
     write_gradient_strip(gradient_strip, ds[0]);

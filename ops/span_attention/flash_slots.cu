@@ -91,9 +91,9 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_bwd_slots_kernel(Par
     load_rows<false>(dy_tile, p.of_queries(p.dy, b, h), t0);
     load_rows<false>(k_tile, p.of_keys(p.k, b, h), s0);
     load_rows<false>(v_tile, p.of_keys(p.v, b, h), s0);
-    if (p.mask) load_mask<kBlock>(mask, p, head, t0, s0);
+    if (p.mask) load_mask<kBlock, kThreadsPerBlock>(mask, p, head, t0, s0);
     ptx::cp_async_commit();
-    const RowStatistics rows(p, head, t0 + row);
+    const RowStatistics<1> rows(p.statistics + int64_t(head) * T, t0 + row, T);
     ptx::cp_async_wait<0>();
     __syncthreads();
     FragmentA q[1][W / 16];
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, 2) span_bwd_slots_kernel(Par
       read_skewed(score[0], strip, column);
       multiply_transposed(score, q, k_tile, column);
       multiply_transposed(ds, dy_tile, row, v_tile, column);
-      score_gradients(score[0], ds[0], rows, mask, row, t0 + row, s0, column, p);
+      score_gradients(score[0], ds[0], rows, mask + row * kMaskWords, t0 + row, s0, column, p);
       write_gradient_strip(gradient_strip, ds[0], column);
     }
     add_to_slots(sums, gradient_strip, q_tile, row);

@@ -1,9 +1,10 @@
 // o_t = sum_j m_tj p_tj v_(t+j),  p_t = softmax_j q_t . (k_(t+j) + e_j) / sqrt(D),  j < L, e_j = key_pe_dj
 // ds_tj = p_tj (m_tj dy_t . v_(t+j) - delta_t): dq_t = sum_j ds_tj (k_(t+j) + e_j) / sqrt(D),
-// dk_s = sum_t ds_t(s-t) q_t / sqrt(D), dv_s = sum_t m_t(s-t) p_t(s-t) dy_t, de_j = sum_bht ds_tj q_t /
-// sqrt(D). Rows are queries and columns keys, or rows keys and columns queries, or, for key_pe, rows slots
-// and columns queries. A step of kRows by kColumns meets kDiagonals slots (or keys): one for each diagonal of
-// its square.
+// dk_s = sum_t ds_t(s-t) q_t / sqrt(D), dv_s = sum_t m_t(s-t) p_t(s-t) dy_t,
+// de_j = sum_bht ds_tj q_t / sqrt(D)
+//
+// Rows are queries and columns keys, or rows keys and columns queries, or, for key_pe, rows slots and columns
+// queries. A step of kRows by kColumns meets kDiagonals slots (or keys): one for each diagonal of its square.
 #include "engine/cuda/for_each.cuh"
 #include "ops/attention_plain.cuh"
 #include "ops/span_attention/span.cuh"
@@ -88,12 +89,7 @@ __global__ void __launch_bounds__(kThreadsPerBlock, kBlocksPerSm) span_fwd_kerne
     accumulate(o, keep, weights, D, [=](int, int c, int d) { return v[c * pitch + d]; });
   }
   float inverse[kWarpRows];
-  UNROLL for (int r = 0; r < kWarpRows; ++r) {
-    const float sum = warp_reduce<Sum>(softmax.sum[r]);
-    inverse[r] = 1.0f / sum;
-    if (lane() == 0 && rows.row + r < p.n.T)
-      p.lse[rows.head * p.n.T + rows.row + r] = softmax.most[r] + logf(sum);
-  }
+  softmax.finish(inverse, p.lse + rows.head * p.n.T, rows.row, int(p.n.T));
   store(head_of(p.o, rows.b, rows.h, p.n.T, p.n.H, D), rows.first, o, D, inverse);
 }
 
