@@ -2,8 +2,8 @@
 // x_ts = q_t . k_s / sqrt(D)
 //
 // One block: 128 queries of one head, 32 to a warp, so that each fragment of keys serves two tiles of
-// queries. Keys and values stream through two stages of shared memory. Scores, probabilities, sums and, for
-// narrow heads, the queries stay in registers.
+// queries; half as many for heads of 65 to 127. Keys and values stream through two stages of shared memory.
+// Scores, probabilities, sums and, for narrow heads, the queries stay in registers.
 #include "ops/attention_softmax.cuh"
 #include "ops/causal_attention/flash.cuh"
 
@@ -26,8 +26,9 @@ template <int kWidth_, bool kWhole_>
 struct Config {
   static constexpr int kWidth = kWidth_;
   static constexpr bool kWhole = kWhole_;
-  static constexpr int kTiles = 2, kQueries = 16 * kTiles * kWarps;  // of a warp, of the block
-  static constexpr int kKeys = kWidth <= 64 ? 64 : 32;               // of a step
+  static constexpr int kTiles = kWidth <= 64 || kWhole ? 2 : 1;  // of a warp; two would spill on sm_90
+  static constexpr int kQueries = 16 * kTiles * kWarps;          // of the block
+  static constexpr int kKeys = kWidth <= 64 ? 64 : 32;           // of a step
   static constexpr bool kQueriesInRegisters = kWidth <= 64;
   using Queries = Tile<kQueries, kWidth>;
   using Keys = Tile<kKeys, kWidth>;
