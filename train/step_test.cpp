@@ -133,4 +133,11 @@ TEST_CASE("train_step: a batch in parts counts the FLOPs of the model, not of th
   CHECK(four_steps(tiny_config(c, 2)).steps[3].flops == four_steps(tiny_config(c, 1)).steps[3].flops);
 }
 
+TEST_CASE("train_step: what backward computes again is not counted as work") {
+  TinyCase c = tiny_case("llama-rmoe");
+  const double kept = four_steps(tiny_config(c, 1)).steps[3].flops;
+  c.model.recompute = true;
+  CHECK(four_steps(tiny_config(c, 1)).steps[3].flops == kept);
+}
+
 }  // namespace rmoe::test
