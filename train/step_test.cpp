@@ -79,7 +79,7 @@ TEST_CASE("train_step: micro-batches train as the whole batch does, dropout and 
     if (c.router.capacity_factor > 0) continue;  // a capacity is a micro-batch's own
     CAPTURE(c.name);
     const Trained whole = four_steps(tiny_config(c, 1));
-    for (const int64_t parts : {2, 4}) {
+    for (const int64_t parts : {2, 3, 4}) {
       CAPTURE(parts);
       CHECK(difference(four_steps(tiny_config(c, parts)), whole) < 1e-5);
       const Trained apart = four_steps(tiny_config(c, parts, "micro_batch"));
@@ -93,7 +93,7 @@ TEST_CASE("train_step: micro-batches that count different numbers of targets tra
     CAPTURE(name);
     const TinyCase c = tiny_case(name);
     const Trained whole = one_masked_step(tiny_config(c, 1));
-    for (const int64_t parts : {2, 4}) {
+    for (const int64_t parts : {2, 3, 4}) {
       CAPTURE(parts);
       CHECK(difference(one_masked_step(tiny_config(c, parts)), whole) < 1e-6);
     }
