@@ -1,5 +1,6 @@
 #include "autograd/tape.hpp"
 
+#include "engine/flops.hpp"
 #include "engine/profile.hpp"
 
 #include <algorithm>
@@ -209,6 +210,15 @@ bool grad_enabled() { return tape().enabled; }
 NoGrad::NoGrad() : before_(std::exchange(tape().enabled, false)) {}
 NoGrad::~NoGrad() { tape().enabled = before_; }
 
+namespace {
+
+Vars run_again(const std::function<Vars(const Vars&)>& segment, const Vars& inputs) {
+  const UncountedFlops guard;
+  return segment(inputs);
+}
+
+}  // namespace
+
 Vars recompute(const std::function<Vars(const Vars&)>& segment, const Vars& inputs) {
   if (!grad_enabled()) return segment(inputs);
   Tensors ys;
@@ -223,7 +233,7 @@ Vars recompute(const std::function<Vars(const Vars&)>& segment, const Vars& inpu
             const NestedTape nested;
             Vars again;
             for (const Var& x : kept) again.push_back(make_outputs({x.value()}, x.requires_grad())[0]);
-            backward(segment(again), dys);
+            backward(run_again(segment, again), dys);
             for (size_t i = 0; i < again.size(); ++i) {
               if (!d.wants(i)) continue;
               const Tensor dx = again[i].grad(), x = again[i].value();

@@ -11,4 +11,15 @@ inline thread_local double flops = 0;
 inline void count_flops(double n) { detail::flops += n; }
 inline double flops_counted() { return detail::flops; }
 
+/// What is asked for while it lives is done a second time, and not counted in the end.
+class UncountedFlops {
+ public:
+  UncountedFlops() = default;
+  ~UncountedFlops() { detail::flops = before_; }
+  UncountedFlops(const UncountedFlops&) = delete;
+
+ private:
+  double before_ = flops_counted();
+};
+
 }  // namespace rmoe

@@ -25,10 +25,12 @@ constexpr int64_t kGuardBytes = 64;
 constexpr unsigned char kPoison = 0xff;  // all ones is NaN in every float type and -1 as an integer
 constexpr unsigned char kGuard = 0xa5;
 
-/// Four size classes per doubling: at most a quarter of a block is wasted.
+/// Four size classes per doubling, so that sizes near each other share blocks: at most a quarter of a block
+/// is wasted. Of large blocks, whose sizes are the same every step, 64: at most a 64th.
 int64_t size_class(int64_t bytes) {
   if (bytes <= 4 * kAlignment) return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  const int64_t step = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(bytes - 1))) / 4;
+  const int64_t classes = bytes < kHugePage ? 4 : 64;
+  const int64_t step = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(bytes - 1))) / classes;
   return (bytes + step - 1) / step * step;
 }
 

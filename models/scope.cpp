@@ -61,7 +61,7 @@ Var Scope::parameter(const std::string& name, Shape shape, Init init) const {
 
 void round_from_masters(const Parameters& parameters) {
   for (const Parameter& p : parameters)
-    if (p.var.value().dtype() != p.master.dtype()) copy(p.var.value(), p.master);
+    if (p.master && p.var.value().dtype() != p.master.dtype()) copy(p.var.value(), p.master);
 }
 
 uint64_t Scope::path_hash() const { return hash(path_); }

@@ -28,7 +28,7 @@ struct Parameter {
   Var var;
   bool matrix = false;  // of two dimensions and more, but for biases stacked over experts
   /// What is trained and saved: the value of `var` itself, unless that is bf16. Then it is the fp32 value
-  /// which `var` is rounded from.
+  /// which `var` is rounded from; undefined once an optimizer has cut it among ranks.
   Tensor master = {};
 };
 using Parameters = std::vector<Parameter>;  // in the order of construction

@@ -8,7 +8,7 @@ namespace rmoe {
 
 Account account_for(const Config& config) {
   const auto in_use = [] { return memory::stats(Device::meta).in_use; };
-  const int64_t B = config.train.batch, part = B / config.train.micro_batches, T = config.train.block;
+  const int64_t B = config.train.batch, part = config.train.largest_part(), T = config.train.block;
   const int64_t start = in_use();
   Account account;
 

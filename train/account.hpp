@@ -17,7 +17,7 @@ struct Account {
   int64_t peak_bytes = 0;        // highest sum of live tensors during a step
 };
 
-/// One micro-batch of config.train.batch / micro_batches streams. config.model.vocab must be known.
+/// The largest micro-batch of config.train. config.model.vocab must be known.
 Account account_for(const Config& config);
 
 }  // namespace rmoe

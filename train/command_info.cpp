@@ -53,7 +53,8 @@ void print(const Config& config, const Account& a) {
   fmt::print("  embedding    {:>14}\n  router       {:>14}\n  active/token {:>14}\n", p.embedding, p.router,
              p.active);
   fmt::print("  without embedding and head {}, of them active {}\n", p.non_embedding, p.active_non_embedding);
-  fmt::print("FLOPs/token    {:>14.4g}   (forward and backward, products only)\n", a.flops_per_token);
+  fmt::print("FLOPs/token    {:>14.4g}   (forward and backward, products only, none twice)\n",
+             a.flops_per_token);
   const auto mib = [](int64_t bytes) { return double(bytes) / (1 << 20); };
   fmt::print("memory of a step with {} streams of {} tokens in {} micro-batch(es):\n", config.train.batch,
              config.train.block, config.train.micro_batches);

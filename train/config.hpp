@@ -27,6 +27,10 @@ struct TrainConfig {
   int64_t checkpoint_every = 0;
   int64_t keep = 3;
 
+  /// Micro-batch i is streams [first_stream(i), first_stream(i + 1)).
+  int64_t first_stream(int64_t i) const { return i * batch / micro_batches; }
+  int64_t largest_part() const { return (batch + micro_batches - 1) / micro_batches; }
+
   template <class Visitor>
   void fields(Visitor& field) {
     field("steps", steps, "optimizer steps in all");
@@ -37,7 +41,7 @@ struct TrainConfig {
           "and experts multiply factors rounded to it. Weights are trained, sums, routers, norms and losses "
           "computed, in fp32 all the same");
     field("micro_batches", micro_batches,
-          "parts a batch is computed in, one after the other; B must be a multiple");
+          "parts a batch is computed in, one after the other, as even as B allows");
     field("seed", seed, "of the initial weights, dropout and data order");
     field("eval_every", eval_every, "steps between validations; 0 validates at the end only");
     field("eval_blocks", eval_blocks, "blocks of a validation during training");
@@ -82,7 +86,8 @@ struct OptimizerConfig {
           "the same as a share of all steps, instead of warmup; 0: warmup it is");
     field("schedule", schedule, "after the warm-up: \"constant\", or \"cosine\" down to min_lr");
     field("min_lr", min_lr, "learning rate at the last step (cosine)");
-    field("shard", shard, "of several ranks each keeps a part of the moments and updates it (ZeRO-1)");
+    field("shard", shard,
+          "of several ranks each keeps a part of moments and fp32 masters, and updates that (ZeRO-1)");
   }
 };
 

@@ -131,10 +131,9 @@ void check_combinations(const Config& c, Checker& check) {
   if (c.router.name == "dense" && c.model.kind != "llama")
     check.clash("router.name", "model.kind", "\"dense\" wants model.kind = \"llama\", got \"", c.model.kind,
                 '"');
-  if (c.train.micro_batches > 0 && c.train.batch % c.train.micro_batches != 0)
-    check.clash("train.batch", "train.micro_batches",
-                "wanted a multiple of train.micro_batches = ", c.train.micro_batches, ", got ",
-                c.train.batch);
+  if (c.train.micro_batches > c.train.batch)
+    check.clash("train.micro_batches", "train.batch", "wanted at most train.batch = ", c.train.batch,
+                ", got ", c.train.micro_batches);
   if (c.data.valid_share + c.data.test_share >= 1)
     check.clash("data.valid_share", "data.test_share",
                 "leaves nothing to train on beside data.test_share = ", exact(c.data.test_share));

@@ -123,7 +123,7 @@ TEST_CASE("config: impossible values and combinations are refused") {
   CHECK(router.starts_with("--set router.name=gru: router.name: wanted one of \"dense\", \"smoe\","));
   CHECK(router.ends_with("\"xmoe32-rmoe\", got \"gru\""));
   says("router.name=dense", "router.name: \"dense\" wants model.kind = \"llama\", got \"lm\"");
-  says("train.batch=47", "train.batch: wanted a multiple of train.micro_batches = 2, got 47");
+  says("train.micro_batches=49", "train.micro_batches: wanted at most train.batch = 48, got 49");
   says("data.valid_share=0.95", "data.valid_share: leaves nothing to train on beside data.test_share = 0.05");
   says("optimizer.weight_decay=0.1",
        "optimizer.weight_decay: wants optimizer.name = \"adamw\", got \"adam\"");

@@ -2,7 +2,7 @@
 
 namespace rmoe {
 
-GradientSums::GradientSums(Ranks& ranks, const Model& model)
+GradientSums::GradientSums(Ranks& ranks, const Model& model, const std::optional<ShardedRange>& sharded)
     : listens_(ranks.size() > 1 && !model.config().recompute) {
   if (ranks.size() == 1) return;
   std::vector<int64_t> sizes;
@@ -13,7 +13,7 @@ GradientSums::GradientSums(Ranks& ranks, const Model& model)
     sizes.push_back(p.var.value().numel());
   }
   told_.resize(leaves_.size());
-  buckets_.emplace(ranks.communicator(), sizes);
+  buckets_.emplace(ranks.communicator(), sizes, sharded);
 }
 
 LeafDone GradientSums::listener() {

@@ -13,7 +13,8 @@ namespace rmoe {
 
 class GradientSums {
  public:
-  GradientSums(Ranks& ranks, const Model& model);
+  /// With `sharded` (by the model's trainable parameters) only its owner gets the sum of a range.
+  GradientSums(Ranks& ranks, const Model& model, const std::optional<ShardedRange>& sharded);
 
   /// For the last backward pass of a step; empty with one rank, and where recompute() hides what is complete.
   LeafDone listener();

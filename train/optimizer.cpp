@@ -4,8 +4,6 @@
 #include "ops/grad_norm/grad_norm.hpp"
 #include "train/weights.hpp"
 
-#include <cmath>
-
 namespace rmoe {
 namespace {
 
@@ -13,20 +11,24 @@ Tensor part_of(const Tensor& x, const Slice& slice) {
   return x.reshape({x.numel()}).rows(slice.begin, slice.end - slice.begin);
 }
 
+bool is_rounded(const Parameter& p) { return p.var.value().dtype() != acc_type(p.var.value().dtype()); }
+
 }  // namespace
 
-Optimizer::Optimizer(const OptimizerConfig& config, const Parameters& parameters, Ranks& ranks)
-    : config_(config), ranks_(ranks) {
+Optimizer::Optimizer(const OptimizerConfig& config, Parameters& parameters, Ranks& ranks)
+    : config_(config), parameters_(parameters), ranks_(ranks) {
   std::vector<int64_t> sizes;
-  for (const Parameter& p : parameters) {
+  for (Parameter& p : parameters) {
     if (!p.var.requires_grad()) continue;
-    slots_.push_back({p.name, p.var, p.master, p.matrix || config.decay == "all" ? config.weight_decay : 0});
-    slots_.back().var.reserve_grad();
-    sizes.push_back(p.master.numel());
+    slots_.push_back({&p, p.matrix || config.decay == "all" ? config.weight_decay : 0});
+    p.var.reserve_grad();
+    sizes.push_back(p.var.value().numel());
   }
   if (config.shard && ranks.size() > 1) {
     sharded_.emplace(sizes, ranks.size());
     for (const Slice& slice : sharded_->owned_by(ranks.rank())) add_piece(slice);
+    for (Slot& slot : slots_)
+      if (is_rounded(*slot.parameter)) slot.parameter->master = Tensor();
   } else {
     for (size_t i = 0; i < sizes.size(); ++i) add_piece({int64_t(i), 0, sizes[i]});
   }
@@ -34,24 +36,25 @@ Optimizer::Optimizer(const OptimizerConfig& config, const Parameters& parameters
 
 void Optimizer::add_piece(const Slice& slice) {
   const Slot& slot = slots_[size_t(slice.tensor)];
-  const Tensor master = part_of(slot.master, slice);
-  const bool rounded = slot.var.value().dtype() != master.dtype();
+  const Parameter& p = *slot.parameter;
+  const bool rounded = is_rounded(p);
+  const Tensor part = part_of(p.master, slice), master = rounded && sharded_ ? clone(part) : part;
   const auto moment = [&] { return zeros(master.shape(), master.dtype(), master.device()); };
   pieces_.push_back({slice, AdamParameter{.value = master,
                                           .grad = {},
                                           .m = moment(),
                                           .v = moment(),
-                                          .rounded = rounded ? part_of(slot.var.value(), slice) : Tensor(),
+                                          .rounded = rounded ? part_of(p.var.value(), slice) : Tensor(),
                                           .weight_decay = slot.weight_decay}});
 }
 
 std::vector<AdamParameter> Optimizer::with_gradients() const {
   std::vector<AdamParameter> parameters;
   for (const Piece& piece : pieces_) {
-    const Slot& slot = slots_[size_t(piece.slice.tensor)];
-    RMOE_CHECK(slot.var.grad(), "optimizer: no gradient reached ", slot.name);
+    const Parameter& p = *slots_[size_t(piece.slice.tensor)].parameter;
+    RMOE_CHECK(p.var.grad(), "optimizer: no gradient reached ", p.name);
     parameters.push_back(piece.adam);
-    parameters.back().grad = part_of(slot.var.grad(), piece.slice);
+    parameters.back().grad = part_of(p.var.grad(), piece.slice);
   }
   return parameters;
 }
@@ -59,10 +62,12 @@ std::vector<AdamParameter> Optimizer::with_gradients() const {
 Tensor Optimizer::grad_norm() const {
   Tensors grads;
   for (const AdamParameter& p : with_gradients()) grads.push_back(p.grad);
-  const Tensor norm = global_norm(grads);
-  if (!sharded_) return norm;
-  const double mine = norm.item();
-  return full({}, std::sqrt(ranks_.sum({mine * mine})[0]), DType::f64, norm.device());
+  if (!sharded_) return global_norm(grads);
+  const Device device = slots_[0].parameter->var.value().device();
+  const Tensor mine = grads.empty() ? zeros({}, DType::f64, device) : global_norm(grads);
+  const Tensor all = empty({ranks_.size()}, DType::f64, device);
+  ranks_.communicator().all_gather(all, mine.reshape({1}));
+  return joined_norm(all);
 }
 
 void Optimizer::step(int64_t step, double lr, const Tensor& grad_scale) {
@@ -72,47 +77,79 @@ void Optimizer::step(int64_t step, double lr, const Tensor& grad_scale) {
                             .eps = config_.eps,
                             .decoupled = config_.name == "adamw"};
   adam_step(with_gradients(), options, step, grad_scale);
-  for (Slot& slot : slots_) slot.var.zero_grad();
-  if (!sharded_) return;
-  Tensors masters;
-  for (const Slot& slot : slots_) masters.push_back(slot.master);
-  gather_parameters(ranks_.communicator(), *sharded_, masters);
-  for (const Slot& slot : slots_)
-    if (slot.var.value().dtype() != slot.master.dtype()) copy(slot.var.value(), slot.master);
+  Tensors values;
+  for (const Slot& slot : slots_) {
+    slot.parameter->var.zero_grad();
+    values.push_back(slot.parameter->var.value());
+  }
+  if (sharded_) gather_parameters(ranks_.communicator(), *sharded_, values);
 }
 
-/// One moment of every parameter: where it is kept, or put together from all who keep a part of it.
-std::vector<NamedTensor> Optimizer::whole(const std::string& prefix, Tensor AdamParameter::*moment) const {
-  std::vector<NamedTensor> all;
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    const Tensor& like = slots_[i].master;
-    const Tensor whole = sharded_ ? empty_like(like) : (pieces_[i].adam.*moment).reshape(like.shape());
-    all.push_back({prefix + slots_[i].name, whole});
-  }
-  if (!sharded_) return all;
-  Tensors tensors;
-  for (const NamedTensor& t : all) tensors.push_back(t.tensor);
+/// What all ranks keep of one slot's master or moment.
+Tensor Optimizer::whole(size_t slot, Tensor AdamParameter::*what) const {
+  const Tensor& value = slots_[slot].parameter->var.value();
+  if (!sharded_) return (pieces_[slot].adam.*what).reshape(value.shape());
+  const Tensor all = empty_like(value, value.shape(), acc_type(value.dtype()));
   for (const Piece& piece : pieces_)
-    copy(part_of(tensors[size_t(piece.slice.tensor)], piece.slice), piece.adam.*moment);
-  gather_parameters(ranks_.communicator(), *sharded_, tensors);
+    if (piece.slice.tensor == int64_t(slot)) copy(part_of(all, piece.slice), piece.adam.*what);
+  gather_parameter(ranks_.communicator(), *sharded_, int64_t(slot), all);
+  return ranks_.is_first() ? to(all, Device::cpu) : Tensor();
+}
+
+std::vector<NamedTensor> Optimizer::whole_of_all(const std::string& prefix,
+                                                 Tensor AdamParameter::*what) const {
+  std::vector<NamedTensor> all;
+  for (size_t i = 0; i < slots_.size(); ++i)
+    all.push_back({prefix + slots_[i].parameter->name, whole(i, what)});
+  return all;
+}
+
+std::vector<NamedTensor> Optimizer::weights() const {
+  std::vector<NamedTensor> all;
+  size_t slot = 0;
+  for (const Parameter& p : parameters_) {
+    all.push_back({p.name, p.master ? p.master : whole(slot, &AdamParameter::value)});
+    slot += p.var.requires_grad();
+  }
   return all;
 }
 
 std::vector<NamedTensor> Optimizer::state() const {
-  std::vector<NamedTensor> state = whole("m.", &AdamParameter::m);
-  for (const NamedTensor& v : whole("v.", &AdamParameter::v)) state.push_back(v);
+  std::vector<NamedTensor> state = whole_of_all("m.", &AdamParameter::m);
+  for (const NamedTensor& v : whole_of_all("v.", &AdamParameter::v)) state.push_back(v);
   return state;
 }
 
-void Optimizer::restore(const std::vector<NamedTensor>& saved) {
-  const std::vector<NamedTensor> places = state();
-  assign("optimizer state", places, saved);
-  if (!sharded_) return;
+void Optimizer::restore_weights(const std::string& what, const std::vector<NamedTensor>& weights) {
+  std::vector<NamedShape> wanted;
+  for (const Parameter& p : parameters_) wanted.push_back({p.name, p.var.shape()});
+  const Tensors found = find_all(what, wanted, weights);
+  for (size_t i = 0; i < parameters_.size(); ++i)
+    copy(parameters_[i].master ? parameters_[i].master : parameters_[i].var.value(), found[i]);
+  for (const Piece& piece : pieces_) {
+    const Parameter* p = slots_[size_t(piece.slice.tensor)].parameter;
+    if (!p->master) copy(piece.adam.value, part_of(found[size_t(p - parameters_.data())], piece.slice));
+  }
+  round_from_masters(parameters_);
+}
+
+void Optimizer::restore_state(const std::string& what, const std::vector<NamedTensor>& state) {
+  std::vector<NamedShape> wanted;
+  for (const std::string prefix : {"m.", "v."})
+    for (const Slot& slot : slots_)
+      wanted.push_back({prefix + slot.parameter->name, slot.parameter->var.shape()});
+  const Tensors found = find_all(what, wanted, state);
   for (const Piece& piece : pieces_) {
     const size_t i = size_t(piece.slice.tensor);
-    copy(piece.adam.m, part_of(places[i].tensor, piece.slice));
-    copy(piece.adam.v, part_of(places[i + slots_.size()].tensor, piece.slice));
+    copy(piece.adam.m, part_of(found[i], piece.slice));
+    copy(piece.adam.v, part_of(found[i + slots_.size()], piece.slice));
   }
+}
+
+void Optimizer::restore(const std::string& what, const std::vector<NamedTensor>& weights,
+                        const std::vector<NamedTensor>& state) {
+  restore_weights(what, weights);
+  restore_state(what, state);
 }
 
 }  // namespace rmoe

@@ -13,12 +13,16 @@
 
 namespace rmoe {
 
-/// With several ranks and optimizer.shard (ZeRO-1, Rajbhandari et al. 2020) a rank keeps the moments of its
-/// range of all parameters alone, updates that, and gets the rest from the others. What is saved is whole all
-/// the same.
+/// With several ranks and optimizer.shard (ZeRO-1, Rajbhandari et al. 2020) a rank keeps moments and masters
+/// of its range of all parameters alone: it needs the sums of those gradients only, updates that range, and
+/// gets the rest of the weights from the others. What is saved is whole all the same.
 class Optimizer {
  public:
-  Optimizer(const OptimizerConfig& config, const Parameters& parameters, Ranks& ranks = alone());
+  /// `parameters` must outlive the optimizer, and lose the masters that are cut among ranks.
+  Optimizer(const OptimizerConfig& config, Parameters& parameters, Ranks& ranks = alone());
+
+  /// Whose gradients each rank needs, of the trainable parameters; empty: everybody all.
+  const std::optional<ShardedRange>& sharded() const { return sharded_; }
 
   // Every rank calls these.
   /// Global norm of all gradients, f64 [] on the device; one that is missing is an error naming its
@@ -27,15 +31,18 @@ class Optimizer {
   /// Update number `step` (1-based) with the gradients times grad_scale, f64 [] on the device. Gradients are
   /// forgotten afterwards.
   void step(int64_t step, double lr, const Tensor& grad_scale);
-  /// `m.<key>` and `v.<key>` for the checkpoint, and back.
+  /// For the checkpoint: the masters of all parameters; `m.<key>` and `v.<key>` of the trainable ones. What
+  /// is cut among ranks comes to the first, on the CPU; to the others nothing.
+  std::vector<NamedTensor> weights() const;
   std::vector<NamedTensor> state() const;
-  void restore(const std::vector<NamedTensor>& saved);
+  /// And back; `what` says where they come from.
+  void restore(const std::string& what, const std::vector<NamedTensor>& weights,
+               const std::vector<NamedTensor>& state);
+  void restore_weights(const std::string& what, const std::vector<NamedTensor>& weights);
 
  private:
   struct Slot {
-    std::string name;
-    Var var;
-    Tensor master;
+    Parameter* parameter;  // whose master is undefined if it is cut
     double weight_decay;
   };
   /// What this rank updates: a slot, or a slice of one.
@@ -45,9 +52,12 @@ class Optimizer {
   };
   void add_piece(const Slice& slice);
   std::vector<AdamParameter> with_gradients() const;
-  std::vector<NamedTensor> whole(const std::string& prefix, Tensor AdamParameter::*moment) const;
+  std::vector<NamedTensor> whole_of_all(const std::string& prefix, Tensor AdamParameter::*what) const;
+  Tensor whole(size_t slot, Tensor AdamParameter::*what) const;
+  void restore_state(const std::string& what, const std::vector<NamedTensor>& state);
 
   OptimizerConfig config_;
+  Parameters& parameters_;
   Ranks& ranks_;
   std::vector<Slot> slots_;
   std::optional<ShardedRange> sharded_;

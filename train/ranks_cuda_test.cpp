@@ -73,6 +73,24 @@ TEST_CASE("ranks: two and four train as one does, and go on from each other's ch
   check_same_run(folder / "four", folder / "one");
 }
 
+TEST_CASE("ranks: bf16 weights whose masters are cut come back from a checkpoint to the last bit") {
+  const TestFolder folder;
+  make_toy(folder);
+  const Gpus two(2);
+  const auto train = [&](const std::string& run, std::vector<std::string> extra) {
+    extra.insert(extra.end(), {"--set", "train.precision=bf16", "--set", "train.batch=6"});
+    const ProcessResult result = rmoe(folder.path(), on_gpu(run, std::move(extra)));
+    REQUIRE_MESSAGE(result.code == 0, result.err);
+  };
+  train("whole", {"--nproc", "2", "--set", "optimizer.shard=true"});
+  train("halves", {"--nproc", "2", "--set", "optimizer.shard=true", "--steps", "5"});
+  train("halves", {"--nproc", "2", "--set", "optimizer.shard=true", "--resume"});
+  const std::string file = "latest/model.safetensors";
+  CHECK(read_text(folder / "halves" / file) == read_text(folder / "whole" / file));
+  train("one", {});
+  check_close(numbers(folder / "whole", "loss"), numbers(folder / "one", "loss"), 5e-3);
+}
+
 TEST_CASE("ranks: what they cannot be is refused in one line") {
   const TestFolder folder;
   make_toy(folder);

@@ -26,21 +26,20 @@ Memory rows_of(const Memory& memory, int64_t begin, int64_t count) {
 /// Collects the memories that micro-batches leave behind. One micro-batch hands its own over without a copy.
 class NextMemory {
  public:
-  NextMemory(const Memory& like, int64_t streams) : streams_(streams) {
-    for (const Tensor& m : like) whole_.push_back(m.dim(0) == streams ? Tensor() : empty_like(m));
+  NextMemory(const Memory& like, int64_t parts) {
+    for (const Tensor& m : like) whole_.push_back(parts == 1 ? Tensor() : empty_like(m));
   }
   void put(int64_t first_stream, const Memory& part) {
     for (size_t i = 0; i < part.size(); ++i) {
       if (!whole_[i])
         whole_[i] = part[i];
       else
-        copy(whole_[i].rows(first_stream, streams_), part[i]);
+        copy(whole_[i].rows(first_stream, part[i].dim(0)), part[i]);
     }
   }
   Memory take() { return std::move(whole_); }
 
  private:
-  int64_t streams_;
   Memory whole_;
 };
 
@@ -60,9 +59,9 @@ struct Part {
 
 /// All parts of the batch. A rank computes some of them, but what a loss weighs depends on all.
 std::vector<Part> cut(const TrainState& state, const TrainConfig& train, const Batch& batch) {
-  const int64_t B = train.batch / train.micro_batches;
   std::vector<Part> parts;
-  for (int64_t first = 0; first < train.batch; first += B) {
+  for (int64_t i = 0; i < train.micro_batches; ++i) {
+    const int64_t first = train.first_stream(i), B = train.first_stream(i + 1) - first;
     const Context context{.training = true,
                           .limit_experts = true,
                           .keep_outputs = false,
@@ -188,7 +187,7 @@ Memory run_batch(TrainState& state, const Config& config, const Batch& batch, St
   const double counted = double(std::max<int64_t>(count_targets(batch.targets), 1));
   RoutingSummary summary;
   LossSums sums;
-  NextMemory next(state.memory, config.train.batch / config.train.micro_batches);
+  NextMemory next(state.memory, int64_t(parts.size()));
   for (const Part& part : parts) {
     Losses l;
     {
@@ -227,12 +226,15 @@ TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches, De
     : model(config.model, config.router, config.train.seed, storage_type(config.train, device), device),
       ranks(all),
       optimizer(config.optimizer, model.parameters(), ranks),
-      gradient_sums(ranks, model),
+      gradient_sums(ranks, model, optimizer.sharded()),
       stream(std::move(batches)),
       memory(model.initial_memory(config.train.batch / ranks.size())) {
-  RMOE_CHECK(config.train.micro_batches % ranks.size() == 0,
-             "train: train.micro_batches = ", config.train.micro_batches, ", wanted a multiple of the ",
-             ranks.size(), " ranks");
+  const auto check = [&](const char* setting, int64_t value) {
+    RMOE_CHECK(value % ranks.size() == 0, "train: ", setting, " = ", value, ", wanted a multiple of the ",
+               ranks.size(), " ranks");
+  };
+  check("train.batch", config.train.batch);
+  check("train.micro_batches", config.train.micro_batches);
 }
 
 TrainState::TrainState(const Config& config, const Corpus& corpus)

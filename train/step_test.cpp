@@ -79,7 +79,7 @@ TEST_CASE("train_step: micro-batches train as the whole batch does, dropout and 
     if (c.router.capacity_factor > 0) continue;  // a capacity is a micro-batch's own
     CAPTURE(c.name);
     const Trained whole = four_steps(tiny_config(c, 1));
-    for (const int64_t parts : {2, 4}) {
+    for (const int64_t parts : {2, 3, 4}) {
       CAPTURE(parts);
       CHECK(difference(four_steps(tiny_config(c, parts)), whole) < 1e-5);
       const Trained apart = four_steps(tiny_config(c, parts, "micro_batch"));
@@ -93,7 +93,7 @@ TEST_CASE("train_step: micro-batches that count different numbers of targets tra
     CAPTURE(name);
     const TinyCase c = tiny_case(name);
     const Trained whole = one_masked_step(tiny_config(c, 1));
-    for (const int64_t parts : {2, 4}) {
+    for (const int64_t parts : {2, 3, 4}) {
       CAPTURE(parts);
       CHECK(difference(one_masked_step(tiny_config(c, parts)), whole) < 1e-6);
     }
@@ -131,6 +131,13 @@ TEST_CASE("train_step: the router z-loss is reported and makes logits small") {
 TEST_CASE("train_step: a batch in parts counts the FLOPs of the model, not of the pass that counts loads") {
   const TinyCase c = tiny_case("lm-rmoe");
   CHECK(four_steps(tiny_config(c, 2)).steps[3].flops == four_steps(tiny_config(c, 1)).steps[3].flops);
+}
+
+TEST_CASE("train_step: what backward computes again is not counted as work") {
+  TinyCase c = tiny_case("llama-rmoe");
+  const double kept = four_steps(tiny_config(c, 1)).steps[3].flops;
+  c.model.recompute = true;
+  CHECK(four_steps(tiny_config(c, 1)).steps[3].flops == kept);
 }
 
 }  // namespace rmoe::test

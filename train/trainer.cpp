@@ -11,7 +11,6 @@
 #include "train/signals.hpp"
 #include "train/tensorboard.hpp"
 #include "train/version.hpp"
-#include "train/weights.hpp"
 
 #include <chrono>
 #include <cmath>
@@ -79,7 +78,7 @@ Run::Run(const Config& config, TrainingData data, const RunOptions& options)
       progress_(config.train.log_every),
       peak_(measure_peak(options.device, storage_type(config.train, options.device)) * ranks_.size()) {
   if (!resumed_ && !options.init.empty())
-    assign(options.init.string(), state_.model.parameters(), read_safetensors(options.init).tensors);
+    state_.optimizer.restore_weights(options.init.string(), read_safetensors(options.init).tensors);
   if (!ranks_.is_first()) return;
   const auto after = resumed_ ? std::optional(state_.step) : std::nullopt;
   metrics_.emplace(options.run / "metrics.jsonl", after);
@@ -94,8 +93,7 @@ bool Run::restore() {
       load_latest(options_.run, [](const std::string& text) { fmt::print(stderr, "rmoe: {}\n", text); });
   RMOE_CHECK(s.state.at("data") == data_.fingerprint, "resume: ", data_.name, " is not the data ",
              options_.run.string(), " was trained on; give the same data, or another --run");
-  assign(options_.run.string(), state_.model.parameters(), s.model);
-  state_.optimizer.restore(s.optimizer);
+  state_.optimizer.restore(options_.run.string(), s.model, s.optimizer);
   RMOE_CHECK(s.memory.size() == state_.memory.size(), "resume: ", options_.run.string(), " holds ",
              s.memory.size(), " memories, wanted ", state_.memory.size());
   for (size_t i = 0; i < state_.memory.size(); ++i) {
@@ -116,7 +114,7 @@ bool Run::restore() {
 Snapshot Run::snapshot() {
   Snapshot s;
   s.step = state_.step;
-  s.model = named_values(state_.model.parameters());
+  s.model = state_.optimizer.weights();
   s.optimizer = state_.optimizer.state();
   for (size_t i = 0; i < state_.memory.size(); ++i)
     s.memory.push_back({concat("layers.", i), ranks_.gather(state_.memory[i])});

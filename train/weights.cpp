@@ -10,27 +10,37 @@ std::vector<NamedTensor> named_values(const Parameters& parameters) {
   return values;
 }
 
-void assign(const std::string& what, const std::vector<NamedTensor>& target,
-            const std::vector<NamedTensor>& source) {
-  std::map<std::string, Tensor> found;
-  for (const NamedTensor& s : source) found[s.name] = s.tensor;
+std::vector<Tensor> find_all(const std::string& what, const std::vector<NamedShape>& wanted,
+                             const std::vector<NamedTensor>& source) {
+  std::map<std::string, Tensor> left;
+  for (const NamedTensor& s : source) left[s.name] = s.tensor;
   std::string offenders;
   const auto offend = [&](const auto&... text) {
     offenders += concat(offenders.empty() ? "" : "; ", text...);
   };
-  for (const NamedTensor& t : target) {
-    const auto s = found.find(t.name);
-    if (s == found.end())
-      offend(t.name, " is missing");
-    else if (s->second.shape() != t.tensor.shape())
-      offend(t.name, " has shape ", s->second.shape(), ", wanted ", t.tensor.shape());
+  std::vector<Tensor> found;
+  for (const NamedShape& w : wanted) {
+    const auto s = left.find(w.name);
+    if (s == left.end()) {
+      offend(w.name, " is missing");
+      continue;
+    }
+    if (s->second.shape() != w.shape) offend(w.name, " has shape ", s->second.shape(), ", wanted ", w.shape);
+    found.push_back(s->second);
+    left.erase(s);
   }
-  std::map<std::string, bool> wanted;
-  for (const NamedTensor& t : target) wanted[t.name] = true;
   for (const NamedTensor& s : source)
-    if (!wanted.count(s.name)) offend(s.name, " is not in the model");
+    if (left.contains(s.name)) offend(s.name, " is not in the model");
   RMOE_CHECK(offenders.empty(), what, ": does not fit the model: ", offenders);
-  for (const NamedTensor& t : target) copy(t.tensor, found[t.name]);
+  return found;
+}
+
+void assign(const std::string& what, const std::vector<NamedTensor>& target,
+            const std::vector<NamedTensor>& source) {
+  std::vector<NamedShape> wanted;
+  for (const NamedTensor& t : target) wanted.push_back({t.name, t.tensor.shape()});
+  const std::vector<Tensor> found = find_all(what, wanted, source);
+  for (size_t i = 0; i < target.size(); ++i) copy(target[i].tensor, found[i]);
 }
 
 void assign(const std::string& what, const Parameters& target, const std::vector<NamedTensor>& source) {

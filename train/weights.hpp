@@ -10,8 +10,17 @@ namespace rmoe {
 /// What a checkpoint holds of a model: the masters.
 std::vector<NamedTensor> named_values(const Parameters& parameters);
 
-/// Copies `source` into `target` by name (dtypes are converted). One error lists every tensor that is
-/// missing, unknown or of another shape; nothing is changed then. `what` says where `source` comes from.
+struct NamedShape {
+  std::string name;
+  Shape shape;
+};
+
+/// The tensors of `source` in the order of `wanted`. One error lists every tensor that is missing, unknown or
+/// of another shape. `what` says where `source` comes from.
+std::vector<Tensor> find_all(const std::string& what, const std::vector<NamedShape>& wanted,
+                             const std::vector<NamedTensor>& source);
+
+/// Copies `source` into `target` by name (dtypes are converted), or changes nothing.
 void assign(const std::string& what, const std::vector<NamedTensor>& target,
             const std::vector<NamedTensor>& source);
 /// The same into the parameters of a model.

@@ -70,9 +70,14 @@ void gather_parameters(Communicator& communicator, const ShardedRange& sharded,
                        const std::vector<Tensor>& parameters) {
   communicator.group([&] {
     for (size_t i = 0; i < parameters.size(); ++i)
-      for (const ShardedRange::Part& part : sharded.parts_of(int64_t(i)))
-        communicator.broadcast(flat_part(parameters[i], part.begin, part.end), part.rank);
+      gather_parameter(communicator, sharded, int64_t(i), parameters[i]);
   });
+}
+
+void gather_parameter(Communicator& communicator, const ShardedRange& sharded, int64_t i,
+                      const Tensor& parameter) {
+  for (const ShardedRange::Part& part : sharded.parts_of(i))
+    communicator.broadcast(flat_part(parameter, part.begin, part.end), part.rank);
 }
 
 }  // namespace rmoe

@@ -47,8 +47,11 @@ class GradientBuckets {
   size_t next_ = 0;                // bucket to be reduced
 };
 
-/// Every owner's range of the parameters comes to all ranks, in place: what follows a sharded update.
+/// Every owner's range of the parameters comes to all ranks, in place: what follows a sharded update. And
+/// that of parameter i alone.
 void gather_parameters(Communicator& communicator, const ShardedRange& sharded,
                        const std::vector<Tensor>& parameters);
+void gather_parameter(Communicator& communicator, const ShardedRange& sharded, int64_t i,
+                      const Tensor& parameter);
 
 }  // namespace rmoe

@@ -37,6 +37,12 @@ void grad_norm_fwd(double* norm, const GradSpan* grads, int64_t count) {
   *norm = std::sqrt(squares);
 }
 
+void joined_norm_fwd(double* norm, const double* norms, int64_t count) {
+  double squares = 0;
+  for (int64_t i = 0; i < count; ++i) squares += norms[i] * norms[i];
+  *norm = std::sqrt(squares);
+}
+
 void clip_scale_fwd(double* scale, const double* norm, double most) {
   *scale = most == 0 || *norm <= most ? 1 : most / *norm;
 }

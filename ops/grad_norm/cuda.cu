@@ -27,6 +27,14 @@ void grad_norm_fwd(double* norm, const GradSpan* grads, int64_t count) {
       chunks, [=] ON_DEVICE(int64_t i) { return sums[i]; }, [=] ON_DEVICE(double sum) { *norm = sqrt(sum); });
 }
 
+void joined_norm_fwd(double* norm, const double* norms, int64_t count) {
+  for_each(1, [=] ON_DEVICE(int64_t) {
+    double sum = 0.0;
+    for (int64_t i = 0; i < count; ++i) sum += norms[i] * norms[i];
+    *norm = sqrt(sum);
+  });
+}
+
 void clip_scale_fwd(double* scale, const double* norm, double most) {
   for_each(1, [=] ON_DEVICE(int64_t) { *scale = most == 0.0 || *norm <= most ? 1.0 : most / *norm; });
 }

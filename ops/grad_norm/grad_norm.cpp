@@ -26,6 +26,13 @@ Tensor global_norm(const std::vector<Tensor>& grads) {
   return norm;
 }
 
+Tensor joined_norm(const Tensor& norms) {
+  RMOE_CHECK(norms.dtype() == DType::f64, "joined_norm: norms are ", norms.dtype(), ", not f64");
+  const Tensor norm = empty_like(norms, {});
+  DISPATCH_INTEGER(norms, joined_norm_fwd, norm, norms, norms.numel());
+  return norm;
+}
+
 Tensor clip_scale(const Tensor& norm, double max_norm) {
   RMOE_CHECK(max_norm >= 0, "clip_scale: max_norm ", max_norm, ", wanted 0 (off) or more");
   const Tensor scale = empty_like(norm);

@@ -11,6 +11,9 @@ namespace rmoe {
 // gradient is not.
 Tensor global_norm(const std::vector<Tensor>& grads);
 
+/// The norm of all from the norms of its parts, f64 [n] -> f64 [].
+Tensor joined_norm(const Tensor& norms);
+
 /// The factor that brings gradients of norm `norm` down to at most `max_norm`, where the norm is: min(1,
 /// max_norm / norm), NaN if norm is; max_norm = 0 switches clipping off.
 Tensor clip_scale(const Tensor& norm, double max_norm);

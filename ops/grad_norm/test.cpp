@@ -86,6 +86,17 @@ TEST_CASE("global_norm gives the same bits at any thread count") {
   CHECK(norms[2] == norms[0]);
 }
 
+TEST_CASE("joined_norm of the norms of parts is the norm of the whole") {
+  const Arrays parts{random({5}), random({7, 3}), random({kSeveralChunks})};
+  const Tensors tensors = to_tensors(parts);
+  Array norms({3});
+  for (size_t i = 0; i < tensors.size(); ++i) norms.data[i] = global_norm({tensors[i]}).item();
+  const Tensor all = under_test(to_tensor(norms, DType::f64));
+  CHECK(joined_norm(all).item() == doctest::Approx(reference(parts)).epsilon(1e-12));
+  CHECK(joined_norm(zeros({1}, DType::f64)).item() == 0);
+  CHECK(error_of([] { joined_norm(zeros({1}, DType::f32)); }) == "joined_norm: norms are f32, not f64");
+}
+
 TEST_CASE("clip_scale brings the norm down to the limit and never up") {
   CHECK(scale_of(4, 1) == 0.25);
   CHECK(scale_of(0.5, 1) == 1);

@@ -24,7 +24,7 @@ constexpr double kProbeSeconds = 5;
 double training_speed(const PlannedRun& run, const Corpus& corpus) {
   Config config = run.config;
   TrainConfig& train = config.train;
-  train.batch = std::clamp<int64_t>(kProbeTokens / train.block, 1, train.batch / train.micro_batches);
+  train.batch = std::clamp<int64_t>(kProbeTokens / train.block, 1, train.largest_part());
   train.micro_batches = 1;
   TrainState state(config, corpus);
   train_step(state, config);

@@ -65,7 +65,7 @@ Evaluation evaluate(const Model& model, std::span<const Example> examples, const
   double sum = 0;
   Evaluation result;
   for (int64_t first = 0, count; first < all; first += count) {
-    count = std::min(all - first, train.batch / train.micro_batches);
+    count = std::min(all - first, train.largest_part());
     const Batch whole = batch_of(std::span(rows).subspan(size_t(first), size_t(count)), train.block, 0);
     const Batch batch = part_of(whole, 0, count);
     const int64_t counted = count_targets(batch.targets);
