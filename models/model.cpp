@@ -10,15 +10,16 @@
 
 namespace rmoe {
 
-Model::Net Model::make_net(uint64_t seed, DType dtype) {
-  const Scope scope(parameters_, seed, dtype, device_);
+Model::Net Model::make_net(uint64_t seed, DType dtype, Communicator* spread_over) {
+  const Scope scope(parameters_, seed, dtype, device_, spread_over);
   if (config_.kind == "lm") return Net(std::in_place_type<Lm>, scope, config_, router_);
   RMOE_CHECK(config_.kind == "llama", "model: kind \"", config_.kind, "\", wanted \"lm\" or \"llama\"");
   return Net(std::in_place_type<Llama>, scope, config_, router_);
 }
 
-Model::Model(const ModelConfig& config, const RouterConfig& router, uint64_t seed, DType dtype, Device device)
-    : config_(config), router_(router), device_(device), net_(make_net(seed, dtype)) {}
+Model::Model(const ModelConfig& config, const RouterConfig& router, uint64_t seed, DType dtype, Device device,
+             Communicator* spread_over)
+    : config_(config), router_(router), device_(device), net_(make_net(seed, dtype, spread_over)) {}
 
 ModelOutput Model::operator()(const Tensor& tokens, const Memory& memory, const Context& context) const {
   const Tensor here = to(tokens, device_);

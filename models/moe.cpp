@@ -1,6 +1,7 @@
 #include "models/moe.hpp"
 
 #include "engine/gemm.hpp"
+#include "models/spread_experts.hpp"
 #include "ops/activation/activation.hpp"
 #include "ops/dropout/dropout.hpp"
 #include "ops/elementwise/elementwise.hpp"
@@ -41,17 +42,18 @@ Var ReluExperts::operator()(const Var& x, const Routes& routes, const Var& gates
   return expert_combine(grouped_linear(hidden, w2, b2, routes.offsets), gates, routes);
 }
 
-SwigluExperts::SwigluExperts(const Scope& scope, const ModelConfig& model) {
+SwigluExperts::SwigluExperts(const Scope& scope, const ModelConfig& model) : ranks(scope.ranks()) {
   const int64_t E = model.experts, F = model.expert_hidden, C = model.hidden;
   const Init init = Init::normal(model.init_std);
-  w1 = scope.parameter("w1", {E, F, C}, init);
-  w2 = scope.parameter("w2", {E, C, F}, init);
-  w3 = scope.parameter("w3", {E, F, C}, init);
+  w1 = scope.spread_parameter("w1", {E, F, C}, init);
+  w2 = scope.spread_parameter("w2", {E, C, F}, init);
+  w3 = scope.spread_parameter("w3", {E, F, C}, init);
 }
 
 Var SwigluExperts::operator()(const Var& x, const Routes& routes, const Var& gates, const Context&,
                               int64_t) const {
-  return swiglu_experts(x, routes, gates, w1, w3, w2);
+  return ranks ? spread_swiglu_experts(x, routes, gates, w1, w3, w2, *ranks)
+               : swiglu_experts(x, routes, gates, w1, w3, w2);
 }
 
 SwigluMlp::SwigluMlp(const Scope& scope, const ModelConfig& model, int64_t F) {

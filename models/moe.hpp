@@ -26,8 +26,9 @@ struct ReluExperts {
 
 /// SwiGLU experts of the Llama setting: w2 (silu(w1 x) * w3 x), no biases.
 struct SwigluExperts {
-  Var w1, w3;  // [E,F,C]
-  Var w2;      // [E,C,F]
+  Var w1, w3;           // [E,F,C], or this rank's share of them
+  Var w2;               // [E,C,F]
+  Communicator* ranks;  // that the experts are spread over, or null
 
   SwigluExperts(const Scope& scope, const ModelConfig& model);
   Var operator()(const Var& x, const Routes& routes, const Var& gates, const Context& context,

@@ -48,14 +48,35 @@ Tensor Scope::initial_value(const std::string& key, Shape shape, Init init) cons
   return to(value, device_);
 }
 
+namespace {
+
+bool is_matrix(const Shape& shape, const Init& init) {
+  return shape.rank() >= 2 && init.kind != Init::Kind::constant;  // biases start constant
+}
+
+}  // namespace
+
 Var Scope::parameter(const std::string& name, Shape shape, Init init) const {
   const std::string key = join(name);
+  return add(key, initial_value(key, shape, init), is_matrix(shape, init), false);
+}
+
+Var Scope::spread_parameter(const std::string& name, Shape shape, Init init) const {
+  if (!ranks_) return parameter(name, shape, init);
+  const int64_t E = shape[0], share = E / ranks_->size();
+  RMOE_CHECK(share * ranks_->size() == E, "model: ", E, " experts cannot be spread evenly over ",
+             ranks_->size(), " ranks");
+  const std::string key = join(name);
+  const Tensor all = initial_value(key, shape, init);
+  return add(key, clone(all.rows(share * ranks_->rank(), share)), is_matrix(shape, init), true);
+}
+
+Var Scope::add(const std::string& key, const Tensor& master, bool matrix, bool spread) const {
   const bool taken =
       std::any_of(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.name == key; });
   RMOE_CHECK(!taken, "model: two parameters are called ", key);
-  const Tensor master = initial_value(key, shape, init), value = to(master, dtype_);
-  const bool matrix = shape.rank() >= 2 && init.kind != Init::Kind::constant;  // biases start constant
-  parameters_.push_back({key, trainable_ ? Var::leaf(value) : Var(value), matrix, master});
+  const Tensor value = to(master, dtype_);
+  parameters_.push_back({key, trainable_ ? Var::leaf(value) : Var(value), matrix, master, spread});
   return parameters_.back().var;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "autograd/var.hpp"
+#include "engine/comm/communicator.hpp"
 
 #include <string>
 #include <vector>
@@ -30,6 +31,7 @@ struct Parameter {
   /// What is trained and saved: the value of `var` itself, unless that is bf16. Then it is the fp32 value
   /// which `var` is rounded from; undefined once an optimizer has cut it among ranks.
   Tensor master = {};
+  bool spread = false;  // over ranks: a share of the first dimension, whose gradient is this rank's alone
 };
 using Parameters = std::vector<Parameter>;  // in the order of construction
 
@@ -38,8 +40,9 @@ void round_from_masters(const Parameters& parameters);
 
 class Scope {
  public:
-  Scope(Parameters& parameters, uint64_t seed, DType dtype, Device device)
-      : parameters_(parameters), seed_(seed), dtype_(dtype), device_(device) {}
+  /// With `ranks`, spread parameters are cut among them.
+  Scope(Parameters& parameters, uint64_t seed, DType dtype, Device device, Communicator* ranks = nullptr)
+      : parameters_(parameters), seed_(seed), dtype_(dtype), device_(device), ranks_(ranks) {}
 
   Scope operator/(const std::string& name) const;
   Scope operator/(int64_t index) const { return *this / std::to_string(index); }
@@ -48,17 +51,23 @@ class Scope {
   /// The same place, whose parameters are fp32 in a bf16 model too: routers.
   Scope exact() const;
   Var parameter(const std::string& name, Shape shape, Init init) const;
+  /// This rank's share of a stack of experts [E,...]: as many for each rank, all of them without ranks.
+  Var spread_parameter(const std::string& name, Shape shape, Init init) const;
+  /// Null unless spread parameters are cut.
+  Communicator* ranks() const { return ranks_; }
   /// Identifies the module in random streams.
   uint64_t path_hash() const;
 
  private:
   Tensor initial_value(const std::string& key, Shape shape, Init init) const;
+  Var add(const std::string& key, const Tensor& master, bool matrix, bool spread) const;
   std::string join(const std::string& name) const { return path_.empty() ? name : path_ + "." + name; }
 
   Parameters& parameters_;
   uint64_t seed_;
   DType dtype_;
   Device device_;
+  Communicator* ranks_;
   bool trainable_ = true;
   std::string path_;
 };

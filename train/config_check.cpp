@@ -131,6 +131,9 @@ void check_combinations(const Config& c, Checker& check) {
   if (c.router.name == "dense" && c.model.kind != "llama")
     check.clash("router.name", "model.kind", "\"dense\" wants model.kind = \"llama\", got \"", c.model.kind,
                 '"');
+  if (c.train.spread_experts && c.model.kind != "llama")
+    check.clash("train.spread_experts", "model.kind", "wants model.kind = \"llama\", got \"", c.model.kind,
+                '"');
   if (c.train.micro_batches > c.train.batch)
     check.clash("train.micro_batches", "train.batch", "wanted at most train.batch = ", c.train.batch,
                 ", got ", c.train.micro_batches);

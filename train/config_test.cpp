@@ -123,6 +123,7 @@ TEST_CASE("config: impossible values and combinations are refused") {
   CHECK(router.starts_with("--set router.name=gru: router.name: wanted one of \"dense\", \"smoe\","));
   CHECK(router.ends_with("\"xmoe32-rmoe\", got \"gru\""));
   says("router.name=dense", "router.name: \"dense\" wants model.kind = \"llama\", got \"lm\"");
+  says("train.spread_experts=true", "train.spread_experts: wants model.kind = \"llama\", got \"lm\"");
   says("train.micro_batches=49", "train.micro_batches: wanted at most train.batch = 48, got 49");
   says("data.valid_share=0.95", "data.valid_share: leaves nothing to train on beside data.test_share = 0.05");
   says("optimizer.weight_decay=0.1",

@@ -7,7 +7,8 @@ GradientSums::GradientSums(Ranks& ranks, const Model& model, const std::optional
   if (ranks.size() == 1) return;
   std::vector<int64_t> sizes;
   for (const Parameter& p : model.parameters()) {
-    if (!p.var.requires_grad()) continue;
+    listens_ = listens_ && !p.spread;
+    if (!p.var.requires_grad() || p.spread) continue;
     position_[p.var.slot().get()] = int64_t(leaves_.size());
     leaves_.push_back(p.var);
     sizes.push_back(p.var.value().numel());

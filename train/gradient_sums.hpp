@@ -13,10 +13,12 @@ namespace rmoe {
 
 class GradientSums {
  public:
-  /// With `sharded` (by the model's trainable parameters) only its owner gets the sum of a range.
+  /// With `sharded` only its owner gets the sum of a range. Parameters that are spread over ranks need no
+  /// sum.
   GradientSums(Ranks& ranks, const Model& model, const std::optional<ShardedRange>& sharded);
 
-  /// For the last backward pass of a step; empty with one rank, and where recompute() hides what is complete.
+  /// For the last backward pass of a step; empty with one rank, where recompute() hides what is complete, and
+  /// where backward has collectives of its own.
   LeafDone listener();
   /// After it: waits in the stream until all sums are there.
   void finish();

@@ -17,10 +17,11 @@ void check(const Tensor& x, const std::string& name, int64_t step) {
 }  // namespace
 
 void explain_bad_forward(const Model& model, const Tensor& inputs, const Tensor& targets,
-                         const Memory& memory, Context context) {
+                         const Memory& memory, Context context, bool may_repeat) {
   const NoGrad guard;
   for (const Parameter& p : model.parameters()) check(p.var.value(), p.name, context.step);
   for (size_t i = 0; i < memory.size(); ++i) check(memory[i], concat("memory of layer ", i), context.step);
+  RMOE_CHECK(may_repeat, "train: step ", context.step + 1, ": a loss is not finite", kCure);
   context.keep_outputs = true;
   const ModelOutput output = model(inputs, memory, context);
   for (size_t i = 0; i < output.layers.size(); ++i) {

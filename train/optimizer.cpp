@@ -4,6 +4,8 @@
 #include "ops/grad_norm/grad_norm.hpp"
 #include "train/weights.hpp"
 
+#include <algorithm>
+
 namespace rmoe {
 namespace {
 
@@ -17,28 +19,30 @@ bool is_rounded(const Parameter& p) { return p.var.value().dtype() != acc_type(p
 
 Optimizer::Optimizer(const OptimizerConfig& config, Parameters& parameters, Ranks& ranks)
     : config_(config), parameters_(parameters), ranks_(ranks) {
-  std::vector<int64_t> sizes;
-  for (Parameter& p : parameters) {
-    if (!p.var.requires_grad()) continue;
-    slots_.push_back({&p, p.matrix || config.decay == "all" ? config.weight_decay : 0});
-    p.var.reserve_grad();
-    sizes.push_back(p.var.value().numel());
-  }
-  if (config.shard && ranks.size() > 1) {
+  std::vector<int64_t> sizes;  // of what is not spread
+  for (bool spread : {false, true})
+    for (Parameter& p : parameters) {
+      if (!p.var.requires_grad() || p.spread != spread) continue;
+      slots_.push_back({&p, p.matrix || config.decay == "all" ? config.weight_decay : 0});
+      p.var.reserve_grad();
+      if (!spread) sizes.push_back(p.var.value().numel());
+    }
+  const bool cut = config.shard && ranks.size() > 1;
+  if (cut) {
     sharded_.emplace(sizes, ranks.size());
     for (const Slice& slice : sharded_->owned_by(ranks.rank())) add_piece(slice);
-    for (Slot& slot : slots_)
-      if (is_rounded(*slot.parameter)) slot.parameter->master = Tensor();
-  } else {
-    for (size_t i = 0; i < sizes.size(); ++i) add_piece({int64_t(i), 0, sizes[i]});
+    for (size_t i = 0; i < sizes.size(); ++i)
+      if (is_rounded(*slots_[i].parameter)) slots_[i].parameter->master = Tensor();
   }
+  for (size_t i = cut ? sizes.size() : 0; i < slots_.size(); ++i)
+    add_piece({int64_t(i), 0, slots_[i].parameter->var.value().numel()});
 }
 
 void Optimizer::add_piece(const Slice& slice) {
   const Slot& slot = slots_[size_t(slice.tensor)];
   const Parameter& p = *slot.parameter;
-  const bool rounded = is_rounded(p);
-  const Tensor part = part_of(p.master, slice), master = rounded && sharded_ ? clone(part) : part;
+  const bool rounded = is_rounded(p), cut = sharded_ && !p.spread;
+  const Tensor part = part_of(p.master, slice), master = rounded && cut ? clone(part) : part;
   const auto moment = [&] { return zeros(master.shape(), master.dtype(), master.device()); };
   pieces_.push_back({slice, AdamParameter{.value = master,
                                           .grad = {},
@@ -48,26 +52,32 @@ void Optimizer::add_piece(const Slice& slice) {
                                           .weight_decay = slot.weight_decay}});
 }
 
-std::vector<AdamParameter> Optimizer::with_gradients() const {
-  std::vector<AdamParameter> parameters;
-  for (const Piece& piece : pieces_) {
-    const Parameter& p = *slots_[size_t(piece.slice.tensor)].parameter;
-    RMOE_CHECK(p.var.grad(), "optimizer: no gradient reached ", p.name);
-    parameters.push_back(piece.adam);
-    parameters.back().grad = part_of(p.var.grad(), piece.slice);
-  }
-  return parameters;
+AdamParameter Optimizer::with_gradient(const Piece& piece) const {
+  const Parameter& p = *slots_[size_t(piece.slice.tensor)].parameter;
+  RMOE_CHECK(p.var.grad(), "optimizer: no gradient reached ", p.name);
+  AdamParameter adam = piece.adam;
+  adam.grad = part_of(p.var.grad(), piece.slice);
+  return adam;
+}
+
+bool Optimizer::mine_alone(const Piece& piece) const {
+  return sharded_ || slots_[size_t(piece.slice.tensor)].parameter->spread;
 }
 
 Tensor Optimizer::grad_norm() const {
-  Tensors grads;
-  for (const AdamParameter& p : with_gradients()) grads.push_back(p.grad);
-  if (!sharded_) return global_norm(grads);
-  const Device device = slots_[0].parameter->var.value().device();
-  const Tensor mine = grads.empty() ? zeros({}, DType::f64, device) : global_norm(grads);
-  const Tensor all = empty({ranks_.size()}, DType::f64, device);
-  ranks_.communicator().all_gather(all, mine.reshape({1}));
-  return joined_norm(all);
+  Tensors mine, common;
+  for (const Piece& piece : pieces_) (mine_alone(piece) ? mine : common).push_back(with_gradient(piece).grad);
+  const bool cut = sharded_ || slots_.back().parameter->spread;
+  if (!cut) return global_norm(common);
+  const int R = ranks_.size();
+  const Tensor norms = zeros({R + 1}, DType::f64, slots_[0].parameter->var.value().device());
+  const auto put = [&](int64_t i, const Tensors& grads) {
+    if (!grads.empty()) copy(norms.rows(i, 1), global_norm(grads));
+  };
+  put(ranks_.rank(), mine);
+  put(R, common);
+  ranks_.communicator().all_gather(norms.rows(0, R), norms.rows(ranks_.rank(), 1));
+  return joined_norm(norms);
 }
 
 void Optimizer::step(int64_t step, double lr, const Tensor& grad_scale) {
@@ -76,22 +86,33 @@ void Optimizer::step(int64_t step, double lr, const Tensor& grad_scale) {
                             .beta2 = config_.beta2,
                             .eps = config_.eps,
                             .decoupled = config_.name == "adamw"};
-  adam_step(with_gradients(), options, step, grad_scale);
-  Tensors values;
+  std::vector<AdamParameter> parameters;
+  for (const Piece& piece : pieces_) parameters.push_back(with_gradient(piece));
+  adam_step(parameters, options, step, grad_scale);
+  Tensors cut;
   for (const Slot& slot : slots_) {
     slot.parameter->var.zero_grad();
-    values.push_back(slot.parameter->var.value());
+    if (!slot.parameter->spread) cut.push_back(slot.parameter->var.value());
   }
-  if (sharded_) gather_parameters(ranks_.communicator(), *sharded_, values);
+  if (sharded_) gather_parameters(ranks_.communicator(), *sharded_, cut);
+}
+
+/// What ranks have of a spread tensor, for the first of them.
+Tensor Optimizer::collect(const Tensor& share) const {
+  const Tensor all = ranks_.gather(share);
+  return ranks_.is_first() ? to(all, Device::cpu) : Tensor();
 }
 
 /// What all ranks keep of one slot's master or moment.
 Tensor Optimizer::whole(size_t slot, Tensor AdamParameter::*what) const {
-  const Tensor& value = slots_[slot].parameter->var.value();
-  if (!sharded_) return (pieces_[slot].adam.*what).reshape(value.shape());
+  const Parameter& p = *slots_[slot].parameter;
+  const Tensor& value = p.var.value();
+  const auto own = std::find_if(pieces_.begin(), pieces_.end(),
+                                [&](const Piece& piece) { return piece.slice.tensor == int64_t(slot); });
+  if (p.spread) return collect((own->adam.*what).reshape(value.shape()));
+  if (!sharded_) return (own->adam.*what).reshape(value.shape());
   const Tensor all = empty_like(value, value.shape(), acc_type(value.dtype()));
-  for (const Piece& piece : pieces_)
-    if (piece.slice.tensor == int64_t(slot)) copy(part_of(all, piece.slice), piece.adam.*what);
+  if (own != pieces_.end()) copy(part_of(all, own->slice), own->adam.*what);
   gather_parameter(ranks_.communicator(), *sharded_, int64_t(slot), all);
   return ranks_.is_first() ? to(all, Device::cpu) : Tensor();
 }
@@ -106,10 +127,11 @@ std::vector<NamedTensor> Optimizer::whole_of_all(const std::string& prefix,
 
 std::vector<NamedTensor> Optimizer::weights() const {
   std::vector<NamedTensor> all;
-  size_t slot = 0;
   for (const Parameter& p : parameters_) {
-    all.push_back({p.name, p.master ? p.master : whole(slot, &AdamParameter::value)});
-    slot += p.var.requires_grad();
+    const auto slot =
+        std::find_if(slots_.begin(), slots_.end(), [&](const Slot& s) { return s.parameter == &p; });
+    const auto whole_master = [&] { return whole(size_t(slot - slots_.begin()), &AdamParameter::value); };
+    all.push_back({p.name, p.spread ? collect(p.master) : p.master ? p.master : whole_master()});
   }
   return all;
 }
@@ -120,12 +142,26 @@ std::vector<NamedTensor> Optimizer::state() const {
   return state;
 }
 
+Shape Optimizer::whole_shape(const Parameter& p) const {
+  const Shape shape = p.var.shape();
+  return p.spread ? shape.with(0, shape[0] * ranks_.size()) : shape;
+}
+
+/// What this rank keeps of a whole parameter, or of its moment.
+Tensor Optimizer::share_of(const Parameter& p, const Tensor& whole) const {
+  if (!p.spread) return whole;
+  const int64_t rows = p.var.shape()[0];
+  return whole.rows(rows * ranks_.rank(), rows);
+}
+
 void Optimizer::restore_weights(const std::string& what, const std::vector<NamedTensor>& weights) {
   std::vector<NamedShape> wanted;
-  for (const Parameter& p : parameters_) wanted.push_back({p.name, p.var.shape()});
+  for (const Parameter& p : parameters_) wanted.push_back({p.name, whole_shape(p)});
   const Tensors found = find_all(what, wanted, weights);
-  for (size_t i = 0; i < parameters_.size(); ++i)
-    copy(parameters_[i].master ? parameters_[i].master : parameters_[i].var.value(), found[i]);
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const Parameter& p = parameters_[i];
+    copy(p.master ? p.master : p.var.value(), share_of(p, found[i]));
+  }
   for (const Piece& piece : pieces_) {
     const Parameter* p = slots_[size_t(piece.slice.tensor)].parameter;
     if (!p->master) copy(piece.adam.value, part_of(found[size_t(p - parameters_.data())], piece.slice));
@@ -137,12 +173,13 @@ void Optimizer::restore_state(const std::string& what, const std::vector<NamedTe
   std::vector<NamedShape> wanted;
   for (const std::string prefix : {"m.", "v."})
     for (const Slot& slot : slots_)
-      wanted.push_back({prefix + slot.parameter->name, slot.parameter->var.shape()});
+      wanted.push_back({prefix + slot.parameter->name, whole_shape(*slot.parameter)});
   const Tensors found = find_all(what, wanted, state);
   for (const Piece& piece : pieces_) {
-    const size_t i = size_t(piece.slice.tensor);
-    copy(piece.adam.m, part_of(found[i], piece.slice));
-    copy(piece.adam.v, part_of(found[i + slots_.size()], piece.slice));
+    const auto i = size_t(piece.slice.tensor);
+    const Parameter& p = *slots_[i].parameter;
+    copy(piece.adam.m, part_of(share_of(p, found[i]), piece.slice));
+    copy(piece.adam.v, part_of(share_of(p, found[i + slots_.size()]), piece.slice));
   }
 }
 

@@ -15,13 +15,14 @@ namespace rmoe {
 
 /// With several ranks and optimizer.shard (ZeRO-1, Rajbhandari et al. 2020) a rank keeps moments and masters
 /// of its range of all parameters alone: it needs the sums of those gradients only, updates that range, and
-/// gets the rest of the weights from the others. What is saved is whole all the same.
+/// gets the rest of the weights from the others. Experts that are spread over ranks are whole where they are.
+/// What is saved is whole all the same.
 class Optimizer {
  public:
   /// `parameters` must outlive the optimizer, and lose the masters that are cut among ranks.
   Optimizer(const OptimizerConfig& config, Parameters& parameters, Ranks& ranks = alone());
 
-  /// Whose gradients each rank needs, of the trainable parameters; empty: everybody all.
+  /// Whose gradients each rank needs, of the trainable parameters that are not spread; empty: everybody all.
   const std::optional<ShardedRange>& sharded() const { return sharded_; }
 
   // Every rank calls these.
@@ -32,7 +33,7 @@ class Optimizer {
   /// forgotten afterwards.
   void step(int64_t step, double lr, const Tensor& grad_scale);
   /// For the checkpoint: the masters of all parameters; `m.<key>` and `v.<key>` of the trainable ones. What
-  /// is cut among ranks comes to the first, on the CPU; to the others nothing.
+  /// is cut or spread comes to the first, on the CPU; to the others nothing.
   std::vector<NamedTensor> weights() const;
   std::vector<NamedTensor> state() const;
   /// And back; `what` says where they come from.
@@ -51,15 +52,19 @@ class Optimizer {
     AdamParameter adam;  // flat; but for the gradient
   };
   void add_piece(const Slice& slice);
-  std::vector<AdamParameter> with_gradients() const;
+  AdamParameter with_gradient(const Piece& piece) const;
+  bool mine_alone(const Piece& piece) const;
   std::vector<NamedTensor> whole_of_all(const std::string& prefix, Tensor AdamParameter::*what) const;
   Tensor whole(size_t slot, Tensor AdamParameter::*what) const;
+  Tensor collect(const Tensor& share) const;
+  Shape whole_shape(const Parameter& p) const;
+  Tensor share_of(const Parameter& p, const Tensor& whole) const;
   void restore_state(const std::string& what, const std::vector<NamedTensor>& state);
 
   OptimizerConfig config_;
   Parameters& parameters_;
   Ranks& ranks_;
-  std::vector<Slot> slots_;
+  std::vector<Slot> slots_;  // spread parameters behind the others
   std::optional<ShardedRange> sharded_;
   std::vector<Piece> pieces_;
 };

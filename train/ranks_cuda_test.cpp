@@ -91,6 +91,28 @@ TEST_CASE("ranks: bf16 weights whose masters are cut come back from a checkpoint
   check_close(numbers(folder / "whole", "loss"), numbers(folder / "one", "loss"), 5e-3);
 }
 
+TEST_CASE(
+    "ranks: experts spread over two and four train as those of one do, and their checkpoints are whole") {
+  const TestFolder folder;
+  make_toy(folder);
+  const Gpus four(4);
+  const auto train = [&](const std::string& run, std::vector<std::string> extra) {
+    extra.insert(extra.end(), kToyLlama.begin(), kToyLlama.end());
+    extra.insert(extra.end(), {"--set", "model.experts=8"});
+    const ProcessResult result = rmoe(folder.path(), on_gpu(run, std::move(extra)));
+    REQUIRE_MESSAGE(result.code == 0, result.err);
+  };
+  train("one", {});
+  train("two", {"--nproc", "2", "--set", "train.spread_experts=true"});
+  check_same_run(folder / "two", folder / "one");
+  train("cut", {"--nproc", "4", "--set", "train.spread_experts=true", "--set", "optimizer.shard=true",
+                "--steps", "5"});
+  train("cut",
+        {"--nproc", "2", "--set", "train.spread_experts=true", "--set", "optimizer.shard=true", "--resume"});
+  check_same_run(folder / "cut", folder / "one");
+  CHECK(rmoe(folder.path(), {"eval", "two"}).code == 0);
+}
+
 TEST_CASE("ranks: what they cannot be is refused in one line") {
   const TestFolder folder;
   make_toy(folder);

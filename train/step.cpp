@@ -209,7 +209,8 @@ Memory run_batch(TrainState& state, const Config& config, const Batch& batch, St
   const LossSums::Sums read = sums.read();
   if (read.bad >= 0) {
     const Part& part = parts[size_t(read.bad)];
-    explain_bad_forward(state.model, part.inputs, part.targets, part.memory, part.context);
+    const bool together = config.train.spread_experts && state.ranks.size() > 1;
+    explain_bad_forward(state.model, part.inputs, part.targets, part.memory, part.context, !together);
   }
   sum_over_ranks(state.ranks, read, summary, result);
   result.flops = (flops_counted() - flops_before) * state.ranks.size();
@@ -223,7 +224,8 @@ DType storage_type(const TrainConfig& train, Device device) {
 }
 
 TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device, Ranks& all)
-    : model(config.model, config.router, config.train.seed, storage_type(config.train, device), device),
+    : model(config.model, config.router, config.train.seed, storage_type(config.train, device), device,
+            config.train.spread_experts && all.size() > 1 ? &all.communicator() : nullptr),
       ranks(all),
       optimizer(config.optimizer, model.parameters(), ranks),
       gradient_sums(ranks, model, optimizer.sharded()),
