@@ -30,6 +30,7 @@ struct ModelConfig {
   double norm_eps = 1e-5;
   double rope_theta = 10000;
   bool recompute = false;
+  bool recompute_experts = false;
 
   template <class Visitor>
   void fields(Visitor& field) {
@@ -61,6 +62,8 @@ struct ModelConfig {
     field("rope_theta", rope_theta, "base of llama's rotary position embedding");
     field("recompute", recompute,
           "run each block again in the backward pass instead of keeping its activations");
+    field("recompute_experts", recompute_experts,
+          "run each layer's experts again in the backward pass instead of keeping what is inside of them");
   }
 };
 

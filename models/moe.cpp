@@ -73,10 +73,26 @@ Routes Moe<Experts>::routes_for(const Gate& gate, const Context& context) const 
 }
 
 template <class Experts>
-Var Moe<Experts>::add_shared(const Var& y, const Var& tokens) const {
-  if (!shared_) return y;
+Var Moe<Experts>::run_experts(const Var& tokens, const Routes& routes, const Var& gates,
+                              const Context& context, int64_t T) const {
+  const auto run = [this, routes, context, T](const Vars& in) -> Vars {
+    const Bf16Products products(context.bf16_products);  // not in the router
+    return {experts_(in[0], routes, in[1], context, T)};
+  };
+  return recompute_ ? recompute(run, {tokens, gates})[0] : run({tokens, gates})[0];
+}
+
+template <class Experts>
+Var Moe<Experts>::run_shared(const Var& tokens, const Context& context) const {
+  const Bf16Products products(context.bf16_products);
+  return shared_ ? (*shared_)(tokens) : Var();
+}
+
+template <class Experts>
+Var Moe<Experts>::join(const Var& experts, const Var& shared) const {
+  if (!shared) return experts;
   const auto weighted = [](const Var& x, double weight) { return weight == 1 ? x : scale(x, weight); };
-  return add(weighted(y, moe_weight_), weighted((*shared_)(tokens), shared_weight_));
+  return add(weighted(experts, moe_weight_), weighted(shared, shared_weight_));
 }
 
 template <class Experts>
@@ -86,8 +102,10 @@ MoeOutput Moe<Experts>::operator()(const Var& x, const RouterState& state, const
   const Routing routing = router_(tokens, state);
   const Gate& gate = routing.gate;
   const Routes routes = routes_for(gate, context);
-  const Bf16Products products(context.bf16_products);                                    // not in the router
-  const Var y = add_shared(experts_(tokens, routes, gate.weights, context, T), tokens);  // [N,C]
+  // The shared expert first: its gradient then comes last, and the tokens' has the same bits with experts run
+  // again.
+  const Var shared = run_shared(tokens, context);
+  const Var y = join(run_experts(tokens, routes, gate.weights, context, T), shared);  // [N,C]
   return {reshape(y, x.shape()),
           routing.state,
           {routing.logits, gate.probs, gate.weights.value(), gate.experts, routes.offsets.rows(E_, 1)}};

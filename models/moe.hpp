@@ -71,6 +71,7 @@ class Moe {
         experts_(scope / "experts", model),
         E_(model.experts),
         capacity_factor_(router.capacity_factor),
+        recompute_(model.recompute_experts),
         moe_weight_(model.moe_weight),
         shared_weight_(model.shared_weight) {
     if (model.shared_hidden > 0) shared_.emplace(scope / "shared", model, model.shared_hidden);
@@ -81,12 +82,16 @@ class Moe {
 
  private:
   Routes routes_for(const Gate& gate, const Context& context) const;
-  Var add_shared(const Var& y, const Var& tokens) const;
+  Var run_experts(const Var& tokens, const Routes& routes, const Var& gates, const Context& context,
+                  int64_t T) const;
+  Var run_shared(const Var& tokens, const Context& context) const;  // undefined if there is none
+  Var join(const Var& experts, const Var& shared) const;
 
   Router router_;
   Experts experts_;
   int64_t E_;
   double capacity_factor_;  // 0: none
+  bool recompute_;
   double moe_weight_, shared_weight_;
   std::optional<SwigluMlp> shared_;
 };

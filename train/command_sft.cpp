@@ -46,9 +46,9 @@ Origin open_origin(const Options& o) {
 
 /// Settings of a model that do not change what its weights mean.
 bool is_free(const std::string& key) {
-  for (const char* free :
-       {"model.dropout", "model.recompute", "router.balance_weight", "router.balance_over",
-        "router.balance_layers", "router.z_loss_weight", "router.capacity_factor", "router.freeze"})
+  for (const char* free : {"model.dropout", "model.recompute", "model.recompute_experts",
+                           "router.balance_weight", "router.balance_over", "router.balance_layers",
+                           "router.z_loss_weight", "router.capacity_factor", "router.freeze"})
     if (key == free) return true;
   return !key.starts_with("model.") && !key.starts_with("router.");
 }
