@@ -26,6 +26,7 @@ test: packages
 	@for suite in $(BUILD)/rmoe_emulator_tests*; do [ ! -x $$suite ] || { echo $$suite; $$suite || exit 1; }; done
 	@suite=$(BUILD)/rmoe_emulator_tests_ops; for seed in 1 2 3; do [ ! -x $$suite ] || { echo $$suite, schedule $$seed; \
 	  RMOE_EMULATOR_SEED=$$seed RMOE_EMULATOR_MULTIPROCESSORS=2 $$suite || exit 1; }; done
+	@[ ! -e $(BUILD)/rmoe-cuda ] || tools/kernel_table.py $(BUILD) --check
 
 check: packages
 	tools/check_style.sh

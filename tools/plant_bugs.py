@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Plants bugs in the CUDA kernels, one at a time, and demands that a test goes red.
+"""Plants bugs in the CUDA backend, one at a time, and demands that a test goes red.
 
     tools/plant_bugs.py                         # every bug of tools/planted_bugs/*.txt
-    tools/plant_bugs.py ops.txt --only embedding --build planted
+    tools/plant_bugs.py ops.txt --only embedding --build /tmp/planted
 
 A file of bugs holds blocks; the old text must occur in the file exactly once:
 
@@ -16,22 +16,32 @@ A file of bugs holds blocks; the old text must occur in the file exactly once:
     >>>
 
 The tree is copied first, so nothing here is touched. A bug is caught if a test fails, or hangs, on the emulated device
-with seed 0 or 1, or with the checker. A suite that is red without a bug proves nothing, so that is tried first.
+with seed 0 or 1, or with the checker; the same tests must be green without it. A bug whose text has gone or does not
+build is broken: an error, as one that is missed.
+
+What is compiled for a bug is its file, or what the tested folder makes of a header; and these objects come first where
+the program is linked, so that their inline functions are the ones that run.
 """
 
 import argparse
+import collections
+import concurrent.futures
 import dataclasses
+import fnmatch
+import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIMEOUT_S = 600
-# program, seed: the cheap ones first
-RUNS = [("rmoe_emulator_tests_ops", 0), ("rmoe_emulator_tests_ops", 1),
-        ("rmoe_emulator_tests_ops_checked", 0), ("rmoe_emulator_tests_ops_checked", 1)]
+OPS, CHECKED, RANKS = "rmoe_emulator_tests_ops", "rmoe_emulator_tests_ops_checked", "rmoe_emulator_tests_ranks"
+OP_RUNS = [(OPS, 0), (OPS, 1), (CHECKED, 1), (CHECKED, 0)]  # program, seed: the cheap ones first
+RANK_RUNS = [(RANKS, 0), (RANKS, 1)]
 
 
 @dataclasses.dataclass
@@ -41,6 +51,10 @@ class Bug:
     old: str
     new: str
     tests: str
+
+
+class Broken(Exception):
+    """A bug that cannot be planted."""
 
 
 def tests_for(file):
@@ -81,56 +95,116 @@ def copy_tree(into):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_bytes() != source.read_bytes():
-            shutil.copy2(source, target)
+            shutil.copyfile(source, target)
 
 
 class Tree:
-    """The copy, its build, and what stands in its files without a bug."""
+    """The copy and its build, which bugs leave as they are: what is made of one lies in the folder planted."""
 
     def __init__(self, folder, jobs, cmake):
         self.source, self.build, self.jobs = folder, folder / "build", jobs
+        self.green = {}  # by program, seed and tests
         copy_tree(self.source)
         if not (self.build / "build.ninja").exists():
             subprocess.run(["cmake", "-G", "Ninja", "-B", self.build, "-S", self.source, *cmake], check=True,
                            stdout=subprocess.DEVNULL)
+        subprocess.run(["ninja", f"-j{jobs}", "-C", self.build, OPS, CHECKED, RANKS], check=True,
+                       stdout=subprocess.DEVNULL)
+        self.links = {program: self.link_command(program) for program in (OPS, CHECKED, RANKS)}
+        self.compiles = collections.defaultdict(dict)  # source: object: command
+        for entry in json.loads((self.build / "compile_commands.json").read_text()):
+            words = shlex.split(entry["command"])
+            source = os.path.relpath(entry["file"], self.source)
+            self.compiles[source][words[words.index("-o") + 1]] = words
 
-    def make(self, program):
-        built = subprocess.run(["ninja", f"-j{self.jobs}", "-C", self.build, program], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        return None if built.returncode == 0 else built.stdout[-2000:]
+    def link_command(self, program):
+        commands = subprocess.run(["ninja", "-C", self.build, "-t", "commands", program], check=True, text=True,
+                                  capture_output=True).stdout
+        return [word for word in shlex.split(commands.splitlines()[-1]) if word not in (":", "&&")]
+
+    def objects_of(self, program, file, tests):
+        """What a bug in `file` changes in the program; of a header, what the tested folders make of it."""
+        sources = [file]
+        if file.endswith((".cuh", ".hpp")):
+            sources = [s for s in self.compiles if s.endswith(".cu") and
+                       fnmatch.fnmatch(f"/{pathlib.PurePosixPath(s).parent}/test.cpp", tests)]
+        libraries = {pathlib.Path(word).stem.removeprefix("lib") for word in self.links[program] if word.endswith(".a")}
+        found = {o: command for s in sources for o, command in self.compiles[s].items()
+                 if o in self.links[program] or any(f"/{name}.dir/" in f"/{o}" for name in libraries)}
+        return found or sys.exit(f"{file}: in no object of {program}")
+
+    def compile(self, name, command):
+        into = self.build / "planted" / name.replace("/", "_")
+        into.parent.mkdir(exist_ok=True)
+        words = [str(into) if word == name else word for word in command]
+        run = subprocess.run([*words, "-w"], cwd=self.build, text=True, capture_output=True)
+        if run.returncode != 0:
+            raise Broken(f"does not build: {run.stderr[-2000:]}")
+        return str(into)
+
+    def build_planted(self, program, bug):
+        objects = self.objects_of(program, bug.file, bug.tests)
+        with concurrent.futures.ThreadPoolExecutor(self.jobs) as pool:
+            made = list(pool.map(self.compile, objects, objects.values()))
+        words = [word for word in self.links[program] if word not in objects]
+        first, into = next(i for i, word in enumerate(words) if word.endswith(".o")), f"planted/{program}"
+        words[first:first] = made
+        words[words.index("-o") + 1] = into
+        subprocess.run(words, cwd=self.build, check=True)
+        return self.build / into
 
     def passes(self, program, seed, tests):
         environment = dict(os.environ, RMOE_EMULATOR_SEED=str(seed), RMOE_EMULATOR_MULTIPROCESSORS="2",
                            OMP_NUM_THREADS="1")
         try:
-            run = subprocess.run([self.build / program, f"-sf={tests}"], env=environment, timeout=TIMEOUT_S,
+            run = subprocess.run([program, f"-sf={tests}", "--abort-after=1"], env=environment, timeout=TIMEOUT_S,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
             return False
         return run.returncode == 0
 
-    def first_failure(self, tests):
-        """Where the tests go red: "program, seed"; "" if nowhere."""
-        for program, seed in RUNS:
-            error = self.make(program)
-            if error:
-                return f"does not build: {error}"
-            if not self.passes(program, seed, tests):
-                return f"{program}, seed {seed}"
-        return ""
+    def is_green(self, program, seed, tests):
+        """Without a bug; tried once."""
+        key = program, seed, tests
+        if key not in self.green:
+            self.green[key] = self.passes(self.build / program, seed, tests)
+        return self.green[key]
+
+    def first_failure(self, bug):
+        """The first program and seed with which the tests of the planted bug go red, or None."""
+        planted = {}
+        for program, seed in OP_RUNS if "ops/" in bug.tests else RANK_RUNS:
+            if program not in planted:
+                planted[program] = self.build_planted(program, bug)
+            if not self.passes(planted[program], seed, bug.tests):
+                return program, seed
+        return None
 
 
 def try_bug(tree, bug):
     path = tree.source / bug.file
-    text = path.read_text()
+    text, written = path.read_text(), path.stat()
     if text.count(bug.old) != 1:
-        return False, f"the old text occurs {text.count(bug.old)} times in {bug.file}, wanted once"
+        raise Broken(f"the old text occurs {text.count(bug.old)} times, wanted once")
     path.write_text(text.replace(bug.old, bug.new))
     try:
-        where = tree.first_failure(bug.tests)
+        return tree.first_failure(bug)
     finally:
         path.write_text(text)
-    return bool(where) and not where.startswith("does not build"), where
+        os.utime(path, ns=(written.st_atime_ns, written.st_mtime_ns))  # nothing to build next time
+
+
+def outcome(tree, bug):
+    """(caught, MISSED or BROKEN; what to say of it)"""
+    try:
+        where = try_bug(tree, bug)
+        if not where:
+            return "MISSED", "all tests pass"
+        if not tree.is_green(*where, bug.tests):
+            raise Broken(f"{bug.tests} is red without it")
+        return "caught", f"{where[0].removeprefix('rmoe_emulator_tests_')}, seed {where[1]}"
+    except Broken as error:
+        return "BROKEN", str(error)
 
 
 def main():
@@ -145,15 +219,12 @@ def main():
     paths = [folder / name for name in options.files] or sorted(folder.glob("*.txt"))
     bugs = [bug for path in paths for bug in read_bugs(path) if options.only in bug.name + bug.file]
     tree = Tree(options.build.resolve(), options.jobs, options.cmake)
-    for tests in sorted({bug.tests for bug in bugs}):
-        where = tree.first_failure(tests)
-        if where:
-            sys.exit(f"{tests} is red without a bug: {where}")
     missed = 0
     for bug in bugs:
-        caught, where = try_bug(tree, bug)
-        missed += not caught
-        print(f"{'caught' if caught else 'MISSED'}  {bug.file}: {bug.name}  ({where or 'all tests pass'})", flush=True)
+        begun = time.monotonic()
+        word, where = outcome(tree, bug)
+        missed += word != "caught"
+        print(f"{word}  {bug.file}: {bug.name}  ({where}; {time.monotonic() - begun:.0f} s)", flush=True)
     print(f"{len(bugs) - missed} of {len(bugs)} caught")
     return missed > 0
 

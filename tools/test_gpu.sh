@@ -31,6 +31,7 @@ section() {
   echo '```' >> "$report"
 }
 
+section "What nvcc made of the kernels" tools/kernel_table.py "$build" --check
 section "Op cases" "$build/rmoe_gpu_tests_ops"
 section "Whole models" "$build/rmoe_gpu_tests_models"
 if command -v compute-sanitizer > /dev/null; then

@@ -1,9 +1,12 @@
 // Runs of the real program on the emulated GPU: one rank, two and four of them.
+#include "engine/comm/test_ranks.hpp"
 #include "tests/toy_run.hpp"
+#include "train/ranks.hpp"
 
 #include <chrono>
 #include <cmath>
 #include <doctest/doctest.h>
+#include <random>
 #include <signal.h>
 #include <thread>
 
@@ -11,6 +14,7 @@ namespace rmoe::test {
 namespace {
 
 namespace fs = std::filesystem;
+constexpr char kOneOfTwo[] = "one rank of two whose collectives differ";
 
 /// A toy run of ten steps in four micro-batches on the GPU.
 std::vector<std::string> on_gpu(const std::string& run, std::vector<std::string> extra) {
@@ -45,11 +49,42 @@ void check_same_run(const fs::path& got, const fs::path& wanted) {
   check_close(numbers(got, "grad_norm"), numbers(wanted, "grad_norm"), 2e-3);
 }
 
-/// Emulated machines with that many GPUs.
+/// Emulated machines with that many GPUs, whose ranks may be slow: a busy processor is no dead rank.
 struct Gpus {
-  explicit Gpus(int count) { setenv("RMOE_EMULATOR_DEVICES", std::to_string(count).c_str(), 1); }
-  ~Gpus() { unsetenv("RMOE_EMULATOR_DEVICES"); }
+  explicit Gpus(int count) {
+    setenv("RMOE_EMULATOR_DEVICES", std::to_string(count).c_str(), 1);
+    setenv("RMOE_EMULATOR_COLLECTIVE_TIMEOUT_S", "300", 1);
+  }
+  ~Gpus() {
+    unsetenv("RMOE_EMULATOR_DEVICES");
+    unsetenv("RMOE_EMULATOR_COLLECTIVE_TIMEOUT_S");
+  }
 };
+
+/// The last step that a run has noted; 0 before the first.
+int64_t last_step(const fs::path& run) {
+  const std::vector<std::string> steps = metric(run, "step");
+  return steps.empty() ? 0 : std::stoll(steps.back());
+}
+
+void wait_for_step(const fs::path& run, int64_t step) {
+  constexpr auto kLook = std::chrono::milliseconds(5), kLongest = std::chrono::milliseconds(300000);
+  for (auto waited = kLook; last_step(run) < step; waited += kLook) {
+    REQUIRE(waited < kLongest);
+    std::this_thread::sleep_for(kLook);
+  }
+}
+
+/// Every rank but the dead one says who died, and in which step it was itself, and ends before the launcher
+/// loses patience.
+void check_others_end(const ProcessResult& result, size_t count, size_t dead) {
+  CAPTURE(result.err);
+  CHECK(result.code != 0);
+  CHECK(result.err.find("did not end") == std::string::npos);
+  for (size_t rank = 0; rank < count; ++rank)
+    CHECK((rank == dead || result.err.find(concat("rmoe: rank ", rank, ", step ")) != std::string::npos));
+  CHECK(result.err.find(concat(": rank ", dead, " (")) != std::string::npos);
+}
 
 }  // namespace
 
@@ -125,19 +160,48 @@ TEST_CASE("ranks: what they cannot be is refused in one line") {
   CHECK(cpu.err.find("--device cuda") != std::string::npos);
 }
 
-TEST_CASE("ranks: when one is killed the others end, name it, and the last checkpoint is whole") {
+TEST_CASE("ranks: nothing is kept when a collective has failed") {
+  const Gpus two(2);
+  const Output o = run_ranks(2, {"/proc/self/exe", concat("--test-case=", kOneOfTwo)});
+  CAPTURE(o.out);
+  CAPTURE(o.err);
+  CHECK((o.out + o.err).find("ranks: nccl: ") != std::string::npos);
+  CHECK((o.out + o.err).find("mismatched collectives") != std::string::npos);
+}
+
+TEST_CASE(kOneOfTwo) {
+  const Environment environment = process_environment();
+  if (!started_by_launch_ranks(environment)) return;
+  Ranks ranks(launch_from_environment(environment), Device::cuda, {});
+  ranks.communicator().all_reduce(zeros({4 + ranks.rank()}, DType::f32, Device::cuda));
+  ranks.settle();
+}
+
+TEST_CASE("ranks: whoever is killed at whatever step, the others end, name it, and the checkpoint is whole") {
   const TestFolder folder;
   make_toy(folder);
-  const Gpus two(2);
-  Process run(folder.path(), on_gpu("run", {"--nproc", "2", "--set", "train.steps=100000", "--set",
-                                            "train.eval_every=0", "--set", "train.checkpoint_every=3"}));
-  while (!fs::exists(folder / "run/latest")) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  const std::vector<pid_t> ranks = run.children();
-  REQUIRE(ranks.size() == 2);
-  kill(ranks[1], SIGKILL);
-  const ProcessResult result = run.wait();
-  CHECK(result.code == 128 + SIGKILL);
-  CHECK(result.err.find("rank 1") != std::string::npos);
+  const Gpus four(4);
+  const unsigned seed = std::random_device{}();
+  CAPTURE(seed);
+  std::minstd_rand random(seed);
+  for (size_t round = 0; round < 10; ++round) {  // each goes on from what the killed ones before left
+    const size_t count = round % 5 == 4 ? 4 : 2, dead = random() % count, moment_us = random() % 100000;
+    const int64_t step = last_step(folder / "run") + 2 + int64_t(random() % 4);
+    CAPTURE(step);
+    CAPTURE(dead);
+    CAPTURE(moment_us);
+    std::vector<std::string> options{"--nproc", std::to_string(count), "--steps", "100000"};
+    for (const char* setting : {"train.eval_every=0", "train.checkpoint_every=2"})
+      options.insert(options.end(), {"--set", setting});
+    if (round > 0) options.push_back("--resume");
+    Process run(folder.path(), on_gpu("run", options));
+    wait_for_step(folder / "run", step);
+    const std::vector<pid_t> ranks = run.children();
+    REQUIRE(ranks.size() == count);
+    std::this_thread::sleep_for(std::chrono::microseconds(moment_us));
+    kill(ranks[dead], SIGKILL);
+    check_others_end(run.wait(), count, dead);
+  }
   const ProcessResult kept = rmoe(folder.path(), {"eval", "run"});
   CHECK_MESSAGE(kept.code == 0, kept.err);
 }

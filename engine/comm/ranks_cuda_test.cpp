@@ -4,6 +4,7 @@
 #include "engine/comm/test_ranks.hpp"
 #include "engine/comm/watchdog.hpp"
 #include "engine/cuda/backend.hpp"
+#include "engine/memory.hpp"
 
 #include <chrono>
 #include <cstdlib>
@@ -167,6 +168,13 @@ void check_progress(Communicator& comm) {
   CHECK(comm.failure() == "");
 }
 
+/// NCCL tells of it in the background only.
+void check_failure(Communicator& comm) {
+  comm.all_reduce(zeros({4 + comm.rank()}, DType::f32, Device::cuda));
+  cuda::synchronize();
+  CHECK(comm.failure().find("mismatched collectives") != std::string::npos);
+}
+
 /// Steps of one collective until something happens.
 void train_forever(Store& store, Communicator& comm, const Watchdog::Options& options,
                    const std::function<void(int64_t)>& at_step) {
@@ -203,11 +211,14 @@ void run_mode(const std::string& mode, Store& store, Communicator& comm) {
   if (mode == "die") return die_at_some_moment(store, comm);
   if (mode == "hang") return hang(store, comm);
   if (mode == "config") check_same(store, {{"config", store.rank() == 2 ? "beef" : "cafe"}});
+  if (mode == "mismatch") check_failure(comm);
   if (mode == "collectives") {
     check_all_reduce(comm);
     check_pieces_and_roots(comm);
     check_all_to_all(comm);
+    memory::set_debug(false);  // which hands nothing out twice
     check_overlap(comm);
+    memory::set_debug(true);
     check_buckets(comm);
     check_errors(comm);
     check_progress(comm);
@@ -230,6 +241,13 @@ TEST_CASE("ranks: collectives wait for what was enqueued before them") {
   ::setenv("RMOE_EMULATOR_SEED", "1", 1);
   const Output o = run(2, "order");
   seed.empty() ? ::unsetenv("RMOE_EMULATOR_SEED") : ::setenv("RMOE_EMULATOR_SEED", seed.c_str(), 1);
+  CAPTURE(o.out);
+  CAPTURE(o.err);
+  CHECK(o.code == 0);
+}
+
+TEST_CASE("ranks: a collective that failed is known when the stream has been waited for") {
+  const Output o = run(2, "mismatch");
   CAPTURE(o.out);
   CAPTURE(o.err);
   CHECK(o.code == 0);
