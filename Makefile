@@ -22,11 +22,7 @@ run: all
 test: packages
 	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@cmake --build $(BUILD) -j $(JOBS)
-	$(BUILD)/rmoe_tests
-	@for suite in $(BUILD)/rmoe_emulator_tests*; do [ ! -x $$suite ] || { echo $$suite; $$suite || exit 1; }; done
-	@suite=$(BUILD)/rmoe_emulator_tests_ops; for seed in 1 2 3; do [ ! -x $$suite ] || { echo $$suite, schedule $$seed; \
-	  RMOE_EMULATOR_SEED=$$seed RMOE_EMULATOR_MULTIPROCESSORS=2 $$suite || exit 1; }; done
-	@[ ! -e $(BUILD)/rmoe-cuda ] || tools/kernel_table.py $(BUILD) --check
+	@tools/run_tests.sh $(BUILD)
 
 check: packages
 	tools/check_style.sh
