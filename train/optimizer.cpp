@@ -67,8 +67,7 @@ bool Optimizer::mine_alone(const Piece& piece) const {
 Tensor Optimizer::grad_norm() const {
   Tensors mine, common;
   for (const Piece& piece : pieces_) (mine_alone(piece) ? mine : common).push_back(with_gradient(piece).grad);
-  const bool cut = sharded_ || slots_.back().parameter->spread;
-  if (!cut) return global_norm(common);
+  if (!sharded_ && mine.empty()) return global_norm(common);
   const int R = ranks_.size();
   const Tensor norms = zeros({R + 1}, DType::f64, slots_[0].parameter->var.value().device());
   const auto put = [&](int64_t i, const Tensors& grads) {
