@@ -103,9 +103,9 @@ void profile_forward(const char* op, const Tensors& ys, const Vars& inputs) {
   profile::mark(op, profile::Pass::forward, bytes);
 }
 
-void profile_backward(const Entry& entry, const Tensors& dys) {
+void profile_backward(const Entry& entry, double bytes_of_dys) {
   if (profile::running())
-    profile::mark(entry.op, profile::Pass::backward, bytes_of(dys) + 2 * bytes_of(entry.inputs));
+    profile::mark(entry.op, profile::Pass::backward, bytes_of_dys + 2 * bytes_of(entry.inputs));
 }
 
 void append(Entry entry) {
@@ -114,18 +114,20 @@ void append(Entry entry) {
   tape().entries.push_back(std::move(entry));
 }
 
-void run(const Entry& entry, const Tensors& dys) {
+void run(const Entry& entry, Tensors dys) {
   Grads grads(entry.op, entry.inputs);
   entry.backward(dys, grads);
+  const double bytes = bytes_of(dys);
+  dys.clear();  // what shared them can be added to in place
   grads.finish();
-  profile_backward(entry, dys);
+  profile_backward(entry, bytes);
 }
 
 void replay(Tape& t, const LeafDone& done) {
   while (!t.entries.empty()) {
     Entry entry = std::move(t.entries.back());
     t.entries.pop_back();
-    if (const Tensors dys = take_gradients(entry.outputs); !dys.empty()) run(entry, dys);
+    if (Tensors dys = take_gradients(entry.outputs); !dys.empty()) run(entry, std::move(dys));
     for (const auto& slot : entry.inputs)
       if (slot && slot->leaf && --slot->readers == 0 && done) done(*slot);
   }
@@ -145,8 +147,12 @@ void backward_from(const Vars& outputs, const Tensors& cotangents, const LeafDon
 
 void Grads::give(int i, const Tensor& grad) {
   if (!wants(i)) return;
-  add_to(*slots_[i], grad);
+  GradSlot& slot = *slots_[i];
   arrived_ |= uint64_t{1} << i;
+  if (slot.filled && !slot.grad.unique())
+    apart_.emplace_back(i, grad);  // may be shared with what this closure reads: later
+  else
+    add_to(slot, grad);
 }
 
 Place Grads::place(int i) {

@@ -52,7 +52,7 @@ class Grads {
   const std::vector<std::shared_ptr<GradSlot>>& slots_;
   uint64_t arrived_ = 0;                       // bit i: input i was given or placed
   uint64_t placed_ = 0;                        // bit i: input i was placed
-  std::vector<std::pair<int, Tensor>> apart_;  // buffers of their own, yet to be added to their inputs' slots
+  std::vector<std::pair<int, Tensor>> apart_;  // yet to be added to their inputs' slots
 };
 
 using Backward = std::function<void(const Tensor& dy, Grads& d)>;

@@ -32,6 +32,22 @@ TEST_CASE("tape: gradients add up over backward passes until they are zeroed") {
   CHECK(grad_of(x) == std::vector<double>{1, 1});
 }
 
+TEST_CASE("tape: a gradient that was handed on is added to in place once its other reader is done") {
+  const Var x = leaf({1, 2});
+  const void *handed = nullptr, *collected = nullptr;
+  const Var h = record("spy", clone(x.value()), {x}, [&](const Tensor& dy, Grads& d) {
+    collected = dy.raw();
+    d.give(0, dy);
+  });
+  const Var f = record("other reader", clone(x.value()), {h}, [&](const Tensor& dy, Grads& d) {
+    handed = dy.raw();
+    d.give(0, from_vector<double>({3, 4}, {2}));
+  });
+  backward(sum(add(h, f)));
+  CHECK(collected == handed);
+  CHECK(grad_of(x) == std::vector<double>{4, 5});
+}
+
 TEST_CASE("tape: detach and NoGrad cut the graph") {
   const Var x = leaf({2});
   backward(sum(mul(x, detach(x))));
