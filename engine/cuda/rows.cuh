@@ -33,6 +33,22 @@ DEVICE float sum_over_row(int64_t C, int lane, const F& f, const In*... x) {
   return warp_reduce<Sum>(sum);
 }
 
+/// y_c = a_c + b_c, and sum_c f(y_c), of y as it is stored.
+template <int kWidth, class T, class F>
+DEVICE float add_rows(T* y, const T* a, const T* b, int64_t C, int lane, const F& f) {
+  float sum = 0.0f;
+  for (int64_t c = lane * kWidth; c < C; c += kLanes * kWidth) {
+    const auto left = load<kWidth>(a + c), right = load<kWidth>(b + c);
+    Pack<T, kWidth> out;
+    UNROLL for (int j = 0; j < kWidth; ++j) {
+      out.at[j] = from_float<T>(to_float(left.at[j]) + to_float(right.at[j]));
+      sum += f(to_float(out.at[j]));
+    }
+    store(y + c, out);
+  }
+  return warp_reduce<Sum>(sum);
+}
+
 /// y_c = beta y_c + f(x_c...) for the columns of a row.
 template <int kWidth, class Out, class F, class... In>
 DEVICE void map_row(Out* y, int64_t C, int lane, float beta, const F& f, const In*... x) {

@@ -23,6 +23,13 @@ void normalise_row(T* y, T& mean, T& rstd, const T* x, const T* w, const T* b, i
   rstd = r;
 }
 
+template <class T>
+void add_and_normalise_row(T* sum, T* y, T& mean, T& rstd, const T* x1, const T* x2, const T* w, const T* b,
+                           int64_t C, double eps) {
+  for (int64_t c = 0; c < C; ++c) sum[c] = x1[c] + x2[c];
+  normalise_row(y, mean, rstd, sum, w, b, C, eps);
+}
+
 // dx_c = r (g_c - mean_j(g_j) - (x_c - mu) r^2 mean_j(g_j (x_j - mu))),  g_c = dy_c w_c
 template <class T>
 void row_gradient(T* dx, const T* dy, const T* x, const T* w, T mu, T r, int64_t C, double beta) {
@@ -46,6 +53,15 @@ void layer_norm_fwd(T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x, const T* w
                     int64_t C, double eps) {
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) normalise_row(y + n * C, mean[n], rstd[n], x + n * C, w, b, C, eps);
+  });
+}
+
+template <class T>
+void add_layer_norm_fwd(T* sum, T* y, acc_t<T>* mean, acc_t<T>* rstd, const T* x1, const T* x2, const T* w,
+                        const T* b, int64_t N, int64_t C, double eps) {
+  parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n)
+      add_and_normalise_row(sum + n * C, y + n * C, mean[n], rstd[n], x1 + n * C, x2 + n * C, w, b, C, eps);
   });
 }
 
@@ -75,6 +91,8 @@ void layer_norm_bwd_b(acc_t<T>* db, const T* dy, int64_t N, int64_t C, double be
 #define RMOE_INSTANTIATE(T)                                                                                 \
   template void layer_norm_fwd<T>(T*, acc_t<T>*, acc_t<T>*, const T*, const T*, const T*, int64_t, int64_t, \
                                   double);                                                                  \
+  template void add_layer_norm_fwd<T>(T*, T*, acc_t<T>*, acc_t<T>*, const T*, const T*, const T*, const T*, \
+                                      int64_t, int64_t, double);                                            \
   template void layer_norm_bwd_x<T>(T*, const T*, const T*, const T*, const acc_t<T>*, const acc_t<T>*,     \
                                     int64_t, int64_t, double);                                              \
   template void layer_norm_bwd_w<T>(T*, const T*, const T*, const acc_t<T>*, const acc_t<T>*, int64_t,      \

@@ -21,6 +21,12 @@ void forward_row(T* y, acc_t<T>* r, const T* x, const T* w, int64_t C, T eps) {
   *r = scale;
 }
 
+template <class T>
+void add_forward_row(T* sum, T* y, acc_t<T>* r, const T* x1, const T* x2, const T* w, int64_t C, T eps) {
+  for (int64_t c = 0; c < C; ++c) sum[c] = x1[c] + x2[c];
+  forward_row(y, r, sum, w, C, eps);
+}
+
 // dx_c = r (dy_c w_c - x_c r^2 mean_j(dy_j w_j x_j))
 template <class T>
 void backward_row(T* dx, const T* dy, const T* x, const T* w, acc_t<T> r, int64_t C, double beta) {
@@ -49,6 +55,15 @@ void rms_norm_fwd(T* y, acc_t<T>* r, const T* x, const T* w, int64_t N, int64_t 
 }
 
 template <class T>
+void add_rms_norm_fwd(T* sum, T* y, acc_t<T>* r, const T* x1, const T* x2, const T* w, int64_t N, int64_t C,
+                      double eps) {
+  parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n)
+      add_forward_row(sum + n * C, y + n * C, r + n, x1 + n * C, x2 + n * C, w, C, T(eps));
+  });
+}
+
+template <class T>
 void rms_norm_bwd_x(T* dx, const T* dy, const T* x, const T* w, const acc_t<T>* r, int64_t N, int64_t C,
                     double beta) {
   parallel_chunks(N, kRows, [=](int64_t begin, int64_t end) {
@@ -66,6 +81,8 @@ void rms_norm_bwd_w(acc_t<T>* dw, const T* dy, const T* x, const acc_t<T>* r, in
 
 #define RMOE_INSTANTIATE(T)                                                                            \
   template void rms_norm_fwd<T>(T*, acc_t<T>*, const T*, const T*, int64_t, int64_t, double);          \
+  template void add_rms_norm_fwd<T>(T*, T*, acc_t<T>*, const T*, const T*, const T*, int64_t, int64_t, \
+                                    double);                                                           \
   template void rms_norm_bwd_x<T>(T*, const T*, const T*, const T*, const acc_t<T>*, int64_t, int64_t, \
                                   double);                                                             \
   template void rms_norm_bwd_w<T>(T*, const T*, const T*, const acc_t<T>*, int64_t, int64_t, double);
