@@ -1,5 +1,5 @@
 // The small modules: linear and the two norms. A module is a plain struct of parameters; calling it is the
-// forward pass.
+// forward pass. A norm behind a residual connection adds as well: of_sum, with_sum.
 #pragma once
 
 #include "models/scope.hpp"
@@ -28,7 +28,8 @@ struct LayerNorm {
       : weight(scope.parameter("weight", {C}, Init::constant(1))),
         bias(scope.parameter("bias", {C}, Init::constant(0))),
         eps(eps) {}
-  Var operator()(const Var& x) const { return layer_norm(x, weight, bias, eps); }
+  /// The norm of h + f, which nothing else reads.
+  Var of_sum(const Var& h, const Var& f) const { return add_layer_norm(h, f, weight, bias, eps); }
 };
 
 struct RmsNorm {
@@ -38,6 +39,8 @@ struct RmsNorm {
   RmsNorm(const Scope& scope, int64_t C, double eps)
       : weight(scope.parameter("weight", {C}, Init::constant(1))), eps(eps) {}
   Var operator()(const Var& x) const { return rms_norm(x, weight, eps); }
+  /// h + f, and its norm.
+  SumAndNorm with_sum(const Var& h, const Var& f) const { return add_rms_norm(h, f, weight, eps); }
 };
 
 }  // namespace rmoe

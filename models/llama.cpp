@@ -65,8 +65,7 @@ LlamaBlock::LlamaBlock(const Scope& scope, const ModelConfig& model, const Route
       feed_forward(make_feed_forward(scope, model, router, cell, layer)) {}
 
 BlockOutput LlamaBlock::operator()(const Var& h, const RouterState& state, const Context& context) const {
-  const Var h1 = add(h, attn(norm1(h), context));  // [B,T,C]
-  const Var x = norm2(h1);
+  const auto [h1, x] = norm2.with_sum(h, attn(norm1(h), context));  // [B,T,C]
   if (const auto* mlp = std::get_if<SwigluMlp>(&feed_forward)) {
     const Bf16Products products(context.bf16_products);
     return {add(h1, (*mlp)(x)), state, {}};

@@ -3,7 +3,6 @@
 #include "engine/gemm.hpp"
 #include "ops/concat/concat.hpp"
 #include "ops/dropout/dropout.hpp"
-#include "ops/elementwise/elementwise.hpp"
 #include "ops/embedding/embedding.hpp"
 #include "ops/span_attention/span_attention.hpp"
 
@@ -75,12 +74,12 @@ LmBlock::LmBlock(const Scope& scope, const ModelConfig& model, const RouterConfi
 
 BlockOutput LmBlock::operator()(const Var& h, const RouterState& state, const Tensor& memory,
                                 const Var& key_pe, const Context& context) const {
-  const Var h1 = norm1(add(h, attn(h, memory, key_pe, context)));  // [B,T,C]
+  const Var h1 = norm1.of_sum(h, attn(h, memory, key_pe, context));  // [B,T,C]
   const MoeOutput moe_out = moe(h1, state, context);
   const RandomStream random = context.random(path, h.dim(1) * h.dim(2));
   const Var mixed = dropout(moe_out.y, context.training ? dropout_p : 0, random);
-  const Var m = norm_moe(add(h1, mixed));
-  return {norm2(add(h1, m)), moe_out.state, moe_out.routing};
+  const Var m = norm_moe.of_sum(h1, mixed);
+  return {norm2.of_sum(h1, m), moe_out.state, moe_out.routing};
 }
 
 Lm::Lm(const Scope& scope, const ModelConfig& model, const RouterConfig& router)
