@@ -12,8 +12,9 @@ import sys
 
 # What runs on cuBLASLt is not listed: projections, head.
 KERNELS = {
-    "F norm 1 + residual": "rms_norm forward", "B norm 1": "rms_norm backward, rms_norm_bwd_w",
-    "F norms, residuals, dropout": "layer_norm forward, dropout_into",
+    "F norm 1 + residual": "rms_norm forward, add_fwd", "F norm 2 + residual": "rms_norm add_forward",
+    "B norm 1": "rms_norm backward, rms_norm_bwd_w", "B norm 2": "rms_norm backward, rms_norm_bwd_w",
+    "F norms, residuals, dropout": "layer_norm add_forward, dropout_into",
     "B norms, residuals, dropout": "layer_norm backward, layer_norm_bwd_w, layer_norm_bwd_b, dropout_into",
     "F attention": "causal_fwd", "B attention": "causal_bwd_keys, causal_bwd_queries",
     "F span attention": "span_fwd", "B span attention": "span_bwd_keys, span_bwd_queries, span_bwd_slots",
