@@ -172,7 +172,7 @@ TEST_CASE("relu_experts") {
     check_relu({21, 2, 3, 24, 40}, p);
   }
   check_relu({530, 1, 1, 3, 2});
-  check_relu({3, 1, 2, 2, 70});
+  check_relu({5, 2, 3, 6, 70});
   check_relu({7, 2, 3, 8, 16}, 0.25, {0, 1});
   check_relu({7, 2, 3, 8, 16}, 0.25, {2, 3, 4, 5});
   check_relu({7, 2, 3, 8, 16}, 0.25, {2, 5});
