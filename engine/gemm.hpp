@@ -30,7 +30,7 @@ class PackedMatrix {
 };
 
 /// Rows [row, row + rows) and columns [column, column + columns) of a right factor. `column` is 0 or, if the
-/// factor's n is a multiple of kWindow, one too.
+/// factor's n is a multiple of kWindow, a multiple of 16.
 struct Window {
   int64_t row, rows, column, columns;
 };

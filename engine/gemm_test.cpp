@@ -342,7 +342,7 @@ TEST_CASE_TEMPLATE("gemm_serial multiplies by a window of a packed matrix", T, f
   packed.pack(Trans::no, b.data(), n, columns);
   const std::vector<T> bias = numbers<T>(n, 3);
   for (const Window& w : {Window{0, k, 0, n}, Window{500, 30, kWindow, 70}, Window{3, 1050, 2 * kWindow, 61},
-                          Window{512, 0, 0, 9}}) {
+                          Window{0, 600, 16, 90}, Window{7, 90, kWindow + 48, 20}, Window{512, 0, 0, 9}}) {
     std::vector<double> wanted(m * w.columns);
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < w.columns; ++j) {
