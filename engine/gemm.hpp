@@ -7,12 +7,20 @@
 #include "engine/scratch.hpp"
 
 #include <cstdint>
+#include <type_traits>
 
 namespace rmoe {
 
 enum class Trans : bool { no, yes };
 
-/// A right factor op(B) [k,n], in the order in which products read it, for use in several of them.
+/// A right factor op(B) [k,n] in the order in which products read it, held by one of the two classes below.
+template <class T>
+struct Packed {
+  const T* data;
+  int64_t k, n;
+};
+
+/// One right factor, for use in several products.
 template <class T>
 class PackedMatrix {
  public:
@@ -21,11 +29,22 @@ class PackedMatrix {
   void pack(Trans tb, const T* b, int64_t ldb, int64_t columns) const;
 
   int64_t k() const { return k_; }
-  int64_t n() const { return n_; }
-  const T* data() const { return data_.data(); }
+  operator Packed<T>() const { return {data_.data(), k_, n_}; }
 
  private:
   int64_t k_, n_;
+  Scratch<T> data_;
+};
+
+/// Stacked right factors, `count` of [n,k] if tb, else of [k,n], packed by all threads.
+template <class T>
+class PackedStack {
+ public:
+  PackedStack(Trans tb, int64_t count, int64_t k, int64_t n, const T* b);
+  Packed<T> operator[](int64_t i) const { return {data_.data() + i * size_, k_, n_}; }
+
+ private:
+  int64_t k_, n_, size_;  // numbers in one
   Scratch<T> data_;
 };
 
@@ -37,10 +56,10 @@ struct Window {
 constexpr int64_t kWindow = 64;
 
 /// C [m, columns] = beta C + op(A) [m, rows] times a window of B, in the calling thread: the block that fused
-/// kernels are built from.
+/// kernels are built from. bias_n, if there is one, is added to every row.
 template <class T>
-void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatrix<T>& b, const Window& window,
-                 T beta, T* c, int64_t ldc);
+void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, std::type_identity_t<Packed<T>> b,
+                 const Window& window, T beta, T* c, int64_t ldc, const T* bias = nullptr);
 
 /// While it lives, the parallel products of fp32 called in this thread round their factors to bf16, or do
 /// not. Sums, and what is added to them, stay fp32. gemm_serial, which attention is built from, never rounds.
@@ -55,7 +74,7 @@ class Bf16Products {
   bool before_;
 };
 
-/// One product in the calling thread.
+/// One product in the calling thread. A B of whole vectors is read where it is.
 template <class T>
 void gemm_serial(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
                  int64_t ldb, T beta, T* c, int64_t ldc);

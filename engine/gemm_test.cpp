@@ -354,4 +354,20 @@ TEST_CASE_TEMPLATE("gemm_serial multiplies by a window of a packed matrix", T, f
   }
 }
 
+TEST_CASE_TEMPLATE("gemm_serial multiplies by each of a stack, and adds a bias", T, float, double) {
+  const int64_t count = 3, m = 7, k = 530, n = 85;
+  const std::vector<T> a = numbers<T>(m * k, 1), b = numbers<T>(count * k * n, 2), bias = numbers<T>(n, 3);
+  for (bool tb : kBoth) {
+    const PackedStack<T> stack(trans(tb), count, k, n, b.data());
+    for (int64_t i = 0; i < count; ++i) {
+      std::vector<double> wanted(m * n);
+      for (int64_t j = 0; j < m * n; ++j) wanted[j] = bias[j % n];
+      naive(wanted, {false, n}, a, {false, k}, b, {tb, tb ? k : n, i * k * n}, m, n, k, 1);
+      std::vector<T> c = before<T>(m * n, 0);
+      gemm_serial<T>(Trans::no, m, a.data(), k, stack[i], {0, k, 0, n}, 0, c.data(), n, bias.data());
+      check_product(concat("matrix ", i, tb ? " transposed" : ""), c, wanted, k);
+    }
+  }
+}
+
 }  // namespace rmoe::test
