@@ -96,12 +96,14 @@ def read_bugs(path):
 
 
 def copy_tree(into):
-    """The tracked files as they are in the working tree."""
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
-    for name in files.decode().rstrip("\0").split("\0"):
+    """The tracked files as they are in the working tree. CMake takes the sources it finds: those that are gone go."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout.decode()
+    files = [name for name in listed.rstrip("\0").split("\0") if (ROOT / name).is_file()]
+    for path in (path for suffix in ("cu", "cpp") for path in into.rglob(f"*.{suffix}")):
+        if str(path.relative_to(into)) not in files and into / "build" not in path.parents:
+            path.unlink()
+    for name in files:
         source, target = ROOT / name, into / name
-        if not source.is_file():
-            continue
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_bytes() != source.read_bytes():
             shutil.copyfile(source, target)
