@@ -143,11 +143,10 @@ bool in_place(const Job<T>& job) {
   return in_place<T>(job.tb, job.product.end, job.ldb);
 }
 
-constexpr int64_t kPackColumns = 64;  // of one task
-
 /// Packs every B that needs it, then multiplies.
 template <class T>
 void run_slice(std::vector<Job<T>>& jobs) {
+  constexpr int64_t kPackColumns = 64;
   int64_t size = 0;
   std::vector<int64_t> starts;
   std::vector<Part> packs, parts;
@@ -278,23 +277,8 @@ void PackedMatrix<T>::pack(Trans tb, const T* b, int64_t ldb, int64_t columns) c
 }
 
 template <class T>
-PackedStack<T>::PackedStack(Trans tb, int64_t count, int64_t k, int64_t n, const T* b)
-    : k_(k), n_(n), size_(whole(kernel<T>().packed_size(k, n), kAligned)), data_(count * size_) {
-  std::vector<Part> parts;
-  for (int64_t i = 0; i < count; ++i)
-    for_columns<T>(n, kPackColumns, [&](int64_t begin, int64_t end) {
-      parts.push_back({.job = i, .begin = begin, .end = end});
-    });
-  parallel_for(parts.size(), [&](int64_t i) {
-    const Part& part = parts[i];
-    kernel<T>().pack(data_.data() + part.job * size_, tb == Trans::yes, k, n, b + part.job * k * n,
-                     tb == Trans::yes ? k : n, n, part.begin, part.end);
-  });
-}
-
-template <class T>
-void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, std::type_identity_t<Packed<T>> b,
-                 const Window& w, T beta, T* c, int64_t ldc, const T* bias) {
+void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatrix<T>& b, const Window& w,
+                 T beta, T* c, int64_t ldc, const T* bias) {
   if (m == 0 || w.columns == 0) return;
   kernel<T>().multiply({.m = m,
                         .k = w.rows,
@@ -304,9 +288,9 @@ void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, std::type_identit
                         .a = a,
                         .lda = lda,
                         .transposed = ta == Trans::yes,
-                        .b = b.data,
-                        .packed_k = b.k,
-                        .packed_n = b.n,
+                        .b = b.data(),
+                        .packed_k = b.k(),
+                        .packed_n = b.n(),
                         .beta = beta,
                         .bias = bias,
                         .c = c,
@@ -325,7 +309,7 @@ void gemm_serial(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a
   }
   const PackedMatrix<T> packed(k, n);
   packed.pack(tb, b, ldb, n);
-  gemm_serial<T>(ta, m, a, lda, packed, {0, k, 0, n}, beta, c, ldc);
+  gemm_serial(ta, m, a, lda, packed, {0, k, 0, n}, beta, c, ldc);
 }
 
 template <class T>
@@ -368,9 +352,8 @@ void gemm_grouped_reduce(int64_t experts, const int32_t* offsets, int64_t m, int
 
 #define RMOE_INSTANTIATE(T)                                                                                  \
   template class PackedMatrix<T>;                                                                            \
-  template class PackedStack<T>;                                                                             \
-  template void gemm_serial<T>(Trans, int64_t, const T*, int64_t, Packed<T>, const Window&, T, T*, int64_t,  \
-                               const T*);                                                                    \
+  template void gemm_serial<T>(Trans, int64_t, const T*, int64_t, const PackedMatrix<T>&, const Window&, T,  \
+                               T*, int64_t, const T*);                                                       \
   template void gemm_serial<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*,         \
                                int64_t, T, T*, int64_t);                                                     \
   template void gemm<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*, int64_t, T,    \

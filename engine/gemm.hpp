@@ -7,20 +7,12 @@
 #include "engine/scratch.hpp"
 
 #include <cstdint>
-#include <type_traits>
 
 namespace rmoe {
 
 enum class Trans : bool { no, yes };
 
-/// A right factor op(B) [k,n] in the order in which products read it, held by one of the two classes below.
-template <class T>
-struct Packed {
-  const T* data;
-  int64_t k, n;
-};
-
-/// One right factor, for use in several products.
+/// A right factor op(B) [k,n], in the order in which products read it, for use in several of them.
 template <class T>
 class PackedMatrix {
  public:
@@ -29,27 +21,16 @@ class PackedMatrix {
   void pack(Trans tb, const T* b, int64_t ldb, int64_t columns) const;
 
   int64_t k() const { return k_; }
-  operator Packed<T>() const { return {data_.data(), k_, n_}; }
+  int64_t n() const { return n_; }
+  const T* data() const { return data_.data(); }
 
  private:
   int64_t k_, n_;
   Scratch<T> data_;
 };
 
-/// Stacked right factors, `count` of [n,k] if tb, else of [k,n], packed by all threads.
-template <class T>
-class PackedStack {
- public:
-  PackedStack(Trans tb, int64_t count, int64_t k, int64_t n, const T* b);
-  Packed<T> operator[](int64_t i) const { return {data_.data() + i * size_, k_, n_}; }
-
- private:
-  int64_t k_, n_, size_;  // numbers in one
-  Scratch<T> data_;
-};
-
 /// Rows [row, row + rows) and columns [column, column + columns) of a right factor. `column` is 0 or, if the
-/// factor's n is a multiple of kWindow, one too.
+/// factor's n is a multiple of kWindow, a multiple of 16.
 struct Window {
   int64_t row, rows, column, columns;
 };
@@ -58,8 +39,8 @@ constexpr int64_t kWindow = 64;
 /// C [m, columns] = beta C + op(A) [m, rows] times a window of B, in the calling thread: the block that fused
 /// kernels are built from. bias_n, if there is one, is added to every row.
 template <class T>
-void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, std::type_identity_t<Packed<T>> b,
-                 const Window& window, T beta, T* c, int64_t ldc, const T* bias = nullptr);
+void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatrix<T>& b, const Window& window,
+                 T beta, T* c, int64_t ldc, const T* bias = nullptr);
 
 /// While it lives, the parallel products of fp32 called in this thread round their factors to bf16, or do
 /// not. Sums, and what is added to them, stay fp32. gemm_serial, which attention is built from, never rounds.

@@ -17,25 +17,39 @@ struct RowBlock {
   int64_t expert, begin, count;
 };
 
-inline std::vector<RowBlock> row_blocks(const ExpertRows& rows) {
-  constexpr int64_t kMost = 120;
-  std::vector<RowBlock> blocks;
-  for (int64_t e = 0; e < rows.E; ++e) {
-    const int64_t first = rows.offsets[e], count = rows.offsets[e + 1] - first;
-    const int64_t pieces = (count + kMost - 1) / kMost;
-    for (int64_t i = 0; i < pieces; ++i) {
-      const int64_t begin = count * i / pieces, end = count * (i + 1) / pieces;
-      blocks.push_back({e, first + begin, end - begin});
-    }
-  }
-  return blocks;
+/// f(block) for pieces of a block in order: even, of whole tiles of a product, at most `most` rows or little
+/// more.
+template <class F>
+void for_pieces(const RowBlock& block, int64_t most, F&& f) {
+  constexpr int64_t kTile = 6;
+  const int64_t pieces = (block.count + most - 1) / most;
+  const int64_t rows = pieces == 0 ? 0 : ((block.count + pieces - 1) / pieces + kTile - 1) / kTile * kTile;
+  for (int64_t begin = 0; begin < block.count; begin += rows)
+    f(RowBlock{block.expert, block.begin + begin, std::min(rows, block.count - begin)});
 }
 
-/// f(block) for all blocks of rows.
+/// f(part) for parts of every expert's rows, each a task: long enough that packing the expert's weights first
+/// costs little, as far as there are enough for all threads.
 template <class F>
-void for_row_blocks(const ExpertRows& rows, F&& f) {
-  const std::vector<RowBlock> blocks = row_blocks(rows);
-  parallel_for(int64_t(blocks.size()), [&](int64_t i) { f(blocks[size_t(i)]); });
+void for_expert_parts(const ExpertRows& rows, F&& f) {
+  constexpr int64_t kLeast = 120, kMost = 480;
+  const int64_t most = std::clamp<int64_t>(rows.M / (4 * thread_count()), kLeast, kMost);
+  std::vector<RowBlock> parts;
+  for (int64_t e = 0; e < rows.E; ++e)
+    for_pieces({e, rows.offsets[e], rows.offsets[e + 1] - rows.offsets[e]}, most,
+               [&](const RowBlock& part) { parts.push_back(part); });
+  parallel_for(int64_t(parts.size()), [&](int64_t i) { f(parts[size_t(i)]); });
+}
+
+/// f(block) for the blocks of a part, in order.
+template <class F>
+void for_blocks(const RowBlock& part, F&& f) {
+  for_pieces(part, 120, f);
+}
+
+template <class F>
+void for_expert_blocks(const ExpertRows& rows, F&& f) {
+  for_expert_parts(rows, [&](const RowBlock& part) { for_blocks(part, f); });
 }
 
 /// The rows of a block out of those of all tokens, [count, C].

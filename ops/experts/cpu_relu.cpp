@@ -43,16 +43,21 @@ template <class T>
 void relu_experts_fwd(T* h, T* outputs, const T* x, const T* w1, const T* b1, const T* w2, const T* b2,
                       const ExpertRows& rows, const ExpertDropout& dropout) {
   const int64_t F = rows.F, C = rows.C;
-  const PackedStack<T> of_hidden(Trans::yes, rows.E, C, F, w1), of_output(Trans::yes, rows.E, F, C, w2);
-  for_row_blocks(rows, [&](const RowBlock& block) {
-    const auto [e, begin, n] = block;
-    const Scratch<T> inputs(n * C);
-    T* hidden = h + begin * F;
-    gather(inputs.data(), x, rows, block);
-    gemm_serial<T>(Trans::no, n, inputs.data(), C, of_hidden[e], {0, C, 0, F}, 0, hidden, F, b1 + e * F);
-    activate(hidden, rows, block, dropout);
-    gemm_serial<T>(Trans::no, n, hidden, F, of_output[e], {0, F, 0, C}, 0, outputs + begin * C, C,
-                   b2 + e * C);
+  for_expert_parts(rows, [&](const RowBlock& part) {
+    const int64_t e = part.expert, weights = e * F * C;
+    const PackedMatrix<T> of_hidden(C, F), of_output(F, C);
+    of_hidden.pack(Trans::yes, w1 + weights, C, F);
+    of_output.pack(Trans::yes, w2 + weights, F, C);
+    for_blocks(part, [&](const RowBlock& block) {
+      const int64_t n = block.count;
+      const Scratch<T> inputs(n * C);
+      T* hidden = h + block.begin * F;
+      gather(inputs.data(), x, rows, block);
+      gemm_serial<T>(Trans::no, n, inputs.data(), C, of_hidden, {0, C, 0, F}, 0, hidden, F, b1 + e * F);
+      activate(hidden, rows, block, dropout);
+      gemm_serial<T>(Trans::no, n, hidden, F, of_output, {0, F, 0, C}, 0, outputs + block.begin * C, C,
+                     b2 + e * C);
+    });
   });
 }
 
@@ -62,7 +67,7 @@ void relu_experts_bwd_hidden(T* dz, T* gated_h, acc_t<T>* dots, const T* dout, c
   const int64_t F = rows.F, C = rows.C;
   const T scale = T(1 / (1 - p));
   std::fill_n(dots, rows.N * rows.K, T(0));
-  for_row_blocks(rows, [&](const RowBlock& block) {
+  for_expert_blocks(rows, [=](const RowBlock& block) {
     const auto [e, begin, n] = block;
     const Scratch<T> dy(n * C), dh(n * F);
     gather(dy.data(), dout, rows, block);

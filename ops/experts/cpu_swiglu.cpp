@@ -27,16 +27,21 @@ void swiglu_experts_fwd(T* gate_up, T* outputs, const T* x, const T* w1, const T
                         const ExpertRows& rows) {
   const int64_t F = rows.F, C = rows.C;
   T *gate = gate_up, *up = gate_up + rows.M * F;
-  const PackedStack<T> of_gate(Trans::yes, rows.E, C, F, w1), of_up(Trans::yes, rows.E, C, F, w3);
-  const PackedStack<T> of_output(Trans::yes, rows.E, F, C, w2);
-  for_row_blocks(rows, [&](const RowBlock& block) {
-    const auto [e, begin, n] = block;
-    const Scratch<T> inputs(n * C), h(n * F);
-    gather(inputs.data(), x, rows, block);
-    gemm_serial<T>(Trans::no, n, inputs.data(), C, of_gate[e], {0, C, 0, F}, 0, gate + begin * F, F);
-    gemm_serial<T>(Trans::no, n, inputs.data(), C, of_up[e], {0, C, 0, F}, 0, up + begin * F, F);
-    swiglu_fwd<T>(h.data(), gate + begin * F, up + begin * F, n * F);
-    gemm_serial<T>(Trans::no, n, h.data(), F, of_output[e], {0, F, 0, C}, 0, outputs + begin * C, C);
+  for_expert_parts(rows, [=](const RowBlock& part) {
+    const int64_t weights = part.expert * F * C;
+    const PackedMatrix<T> of_gate(C, F), of_up(C, F), of_output(F, C);
+    of_gate.pack(Trans::yes, w1 + weights, C, F);
+    of_up.pack(Trans::yes, w3 + weights, C, F);
+    of_output.pack(Trans::yes, w2 + weights, F, C);
+    for_blocks(part, [&](const RowBlock& block) {
+      const int64_t n = block.count, at = block.begin * F;
+      const Scratch<T> inputs(n * C), h(n * F);
+      gather(inputs.data(), x, rows, block);
+      gemm_serial<T>(Trans::no, n, inputs.data(), C, of_gate, {0, C, 0, F}, 0, gate + at, F);
+      gemm_serial<T>(Trans::no, n, inputs.data(), C, of_up, {0, C, 0, F}, 0, up + at, F);
+      swiglu_fwd<T>(h.data(), gate + at, up + at, n * F);
+      gemm_serial<T>(Trans::no, n, h.data(), F, of_output, {0, F, 0, C}, 0, outputs + block.begin * C, C);
+    });
   });
 }
 
@@ -45,7 +50,7 @@ void swiglu_experts_bwd_hidden(T* d_gate_up, T* gated_h, acc_t<T>* dots, const T
                                const acc_t<T>* gates, const T* gate_up, const ExpertRows& rows) {
   const int64_t F = rows.F, C = rows.C, ups = rows.M * F;
   std::fill_n(dots, rows.N * rows.K, T(0));
-  for_row_blocks(rows, [&](const RowBlock& block) {
+  for_expert_blocks(rows, [=](const RowBlock& block) {
     const auto [e, begin, n] = block;
     const Scratch<T> dy(n * C), dh(n * F);
     gather(dy.data(), dout, rows, block);
@@ -62,7 +67,7 @@ template <class T>
 void swiglu_experts_bwd_x(T* dx_rows, const T* d_gate_up, const T* w1, const T* w3, const ExpertRows& rows) {
   const int64_t F = rows.F, C = rows.C;
   const T *d_gate = d_gate_up, *d_up = d_gate_up + rows.M * F;
-  for_row_blocks(rows, [=](const RowBlock& block) {
+  for_expert_blocks(rows, [=](const RowBlock& block) {
     const auto [e, begin, n] = block;
     T* dx = dx_rows + begin * C;
     gemm_serial<T>(Trans::no, Trans::no, n, C, F, d_gate + begin * F, F, w1 + e * F * C, C, 0, dx, C);
