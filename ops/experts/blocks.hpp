@@ -17,11 +17,13 @@ struct RowBlock {
   int64_t expert, begin, count;
 };
 
-/// f(block) for pieces of a block in order: even, of whole tiles of a product, at most `most` rows or little
-/// more.
+constexpr int64_t kTile = 6;                // rows of a product's tile
+constexpr int64_t kBlockRows = 20 * kTile;  // at most in a block: buffers have this size, whatever the routes
+
+/// f(block) for pieces of a block in order: even, of whole tiles, at most `most` rows, which are whole tiles
+/// too.
 template <class F>
 void for_pieces(const RowBlock& block, int64_t most, F&& f) {
-  constexpr int64_t kTile = 6;
   const int64_t pieces = (block.count + most - 1) / most;
   const int64_t rows = pieces == 0 ? 0 : ((block.count + pieces - 1) / pieces + kTile - 1) / kTile * kTile;
   for (int64_t begin = 0; begin < block.count; begin += rows)
@@ -32,8 +34,8 @@ void for_pieces(const RowBlock& block, int64_t most, F&& f) {
 /// costs little, as far as there are enough for all threads.
 template <class F>
 void for_expert_parts(const ExpertRows& rows, F&& f) {
-  constexpr int64_t kLeast = 120, kMost = 480;
-  const int64_t most = std::clamp<int64_t>(rows.M / (4 * thread_count()), kLeast, kMost);
+  const int64_t blocks = rows.M / (4 * thread_count()) / kBlockRows;
+  const int64_t most = std::clamp<int64_t>(blocks, 1, 4) * kBlockRows;
   std::vector<RowBlock> parts;
   for (int64_t e = 0; e < rows.E; ++e)
     for_pieces({e, rows.offsets[e], rows.offsets[e + 1] - rows.offsets[e]}, most,
@@ -44,7 +46,7 @@ void for_expert_parts(const ExpertRows& rows, F&& f) {
 /// f(block) for the blocks of a part, in order.
 template <class F>
 void for_blocks(const RowBlock& part, F&& f) {
-  for_pieces(part, 120, f);
+  for_pieces(part, kBlockRows, f);
 }
 
 template <class F>

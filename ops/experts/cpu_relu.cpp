@@ -50,7 +50,7 @@ void relu_experts_fwd(T* h, T* outputs, const T* x, const T* w1, const T* b1, co
     of_output.pack(Trans::yes, w2 + weights, F, C);
     for_blocks(part, [&](const RowBlock& block) {
       const int64_t n = block.count;
-      const Scratch<T> inputs(n * C);
+      const Scratch<T> inputs(kBlockRows * C);
       T* hidden = h + block.begin * F;
       gather(inputs.data(), x, rows, block);
       gemm_serial<T>(Trans::no, n, inputs.data(), C, of_hidden, {0, C, 0, F}, 0, hidden, F, b1 + e * F);
@@ -69,7 +69,7 @@ void relu_experts_bwd_hidden(T* dz, T* gated_h, acc_t<T>* dots, const T* dout, c
   std::fill_n(dots, rows.N * rows.K, T(0));
   for_expert_blocks(rows, [=](const RowBlock& block) {
     const auto [e, begin, n] = block;
-    const Scratch<T> dy(n * C), dh(n * F);
+    const Scratch<T> dy(kBlockRows * C), dh(kBlockRows * F);
     gather(dy.data(), dout, rows, block);
     gemm_serial<T>(Trans::no, Trans::no, n, F, C, dy.data(), C, w2 + e * C * F, F, 0, dh.data(), F);
     for (int64_t r = 0; r < n; ++r) {

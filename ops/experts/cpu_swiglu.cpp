@@ -35,7 +35,7 @@ void swiglu_experts_fwd(T* gate_up, T* outputs, const T* x, const T* w1, const T
     of_output.pack(Trans::yes, w2 + weights, F, C);
     for_blocks(part, [&](const RowBlock& block) {
       const int64_t n = block.count, at = block.begin * F;
-      const Scratch<T> inputs(n * C), h(n * F);
+      const Scratch<T> inputs(kBlockRows * C), h(kBlockRows * F);
       gather(inputs.data(), x, rows, block);
       gemm_serial<T>(Trans::no, n, inputs.data(), C, of_gate, {0, C, 0, F}, 0, gate + at, F);
       gemm_serial<T>(Trans::no, n, inputs.data(), C, of_up, {0, C, 0, F}, 0, up + at, F);
@@ -52,7 +52,7 @@ void swiglu_experts_bwd_hidden(T* d_gate_up, T* gated_h, acc_t<T>* dots, const T
   std::fill_n(dots, rows.N * rows.K, T(0));
   for_expert_blocks(rows, [=](const RowBlock& block) {
     const auto [e, begin, n] = block;
-    const Scratch<T> dy(n * C), dh(n * F);
+    const Scratch<T> dy(kBlockRows * C), dh(kBlockRows * F);
     gather(dy.data(), dout, rows, block);
     gemm_serial<T>(Trans::no, Trans::no, n, F, C, dy.data(), C, w2 + e * C * F, F, 0, dh.data(), F);
     for (int64_t r = 0; r < n; ++r) {
