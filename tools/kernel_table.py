@@ -28,8 +28,8 @@ WITHIN = {"rmoe", "cuda", "plain", "flash", "sum_columns", "sum_all"}
 ATTENTION = ["causal_fwd", "causal_bwd_queries", "causal_bwd_keys", "span_fwd", "span_bwd_queries", "span_bwd_keys",
              "span_bwd_slots"]
 # Kernels with tensor-core and cp.async instructions, and the blocks per multiprocessor that they are designed for.
-TENSOR_CORES = {name: 2 for name in ["grouped_rows", "grouped_weights", "swiglu_fwd", "swiglu_bwd_x", "hidden",
-                                     *(f"flash::{name}" for name in ATTENTION)]}
+TENSOR_CORES = {name: 2 for name in ["grouped_rows", "grouped_weights", "swiglu_fwd", "swiglu_bwd_x", "relu_fwd",
+                                     "hidden", *(f"flash::{name}" for name in ATTENTION)]}
 # Others are to fill half of the threads of a multiprocessor, but for these.
 BLOCKS_WANTED = TENSOR_CORES | {f"plain::{name}": 4 for name in ATTENTION}
 # KiB of dynamic shared memory that no TileShape tells: with 16 experts; with heads of 64, or by their width.

@@ -15,9 +15,11 @@ A file of bugs holds blocks; the old text must occur in the file exactly once:
     new text
     >>>
 
-The tree is copied first, so nothing here is touched. A bug is caught if a test fails, or hangs, on the emulated device
-with seed 0 or 1, or with the checker; the same tests must be green without it. A bug whose text has gone or does not
-build is broken: an error, as one that is missed.
+The tree is copied first, so nothing here is touched. A bug is caught if a test fails on the emulated device with seed
+0 or 1, or with the checker; the same tests must be green without it. A kernel that hangs fails too: the emulator ends
+it with its message, after WATCHDOG_S of computing or when all threads wait. Tests that do not end, in neither of
+LIMITS_S, show nothing: the bug is unclear. One whose text has gone or does not build is broken. Both are errors, as one
+that is missed.
 
 What is compiled for a bug is its file, or what the tested folder makes of a header; and these objects come first where
 the program is linked, so that their inline functions are the ones that run.
@@ -33,12 +35,15 @@ import os
 import pathlib
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TIMEOUT_S = 600
+WATCHDOG_S = 60  # of one block, which is done in a second
+LIMITS_S = 600, 2400  # of one run; of its second try
 OPS, CHECKED, RANKS = "rmoe_emulator_tests_ops", "rmoe_emulator_tests_ops_checked", "rmoe_emulator_tests_ranks"
 OP_RUNS = [(OPS, 0), (OPS, 1), (CHECKED, 1), (CHECKED, 0)]  # program, seed: the cheap ones first
 RANK_RUNS = [(RANKS, 0), (RANKS, 1)]
@@ -55,6 +60,10 @@ class Bug:
 
 class Broken(Exception):
     """A bug that cannot be planted."""
+
+
+class Unclear(Exception):
+    """Tests that do not end."""
 
 
 def tests_for(file):
@@ -87,12 +96,14 @@ def read_bugs(path):
 
 
 def copy_tree(into):
-    """The tracked files as they are in the working tree."""
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
-    for name in files.decode().rstrip("\0").split("\0"):
+    """The tracked files as they are in the working tree. CMake takes the sources it finds: those that are gone go."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout.decode()
+    files = [name for name in listed.rstrip("\0").split("\0") if (ROOT / name).is_file()]
+    for path in (path for suffix in ("cu", "cpp") for path in into.rglob(f"*.{suffix}")):
+        if str(path.relative_to(into)) not in files and into / "build" not in path.parents:
+            path.unlink()
+    for name in files:
         source, target = ROOT / name, into / name
-        if not source.is_file():
-            continue
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_bytes() != source.read_bytes():
             shutil.copyfile(source, target)
@@ -153,32 +164,50 @@ class Tree:
         subprocess.run(words, cwd=self.build, check=True)
         return self.build / into
 
-    def passes(self, program, seed, tests):
-        environment = dict(os.environ, RMOE_EMULATOR_SEED=str(seed), RMOE_EMULATOR_MULTIPROCESSORS="2",
-                           OMP_NUM_THREADS="1")
-        try:
-            run = subprocess.run([program, f"-sf={tests}", "--abort-after=1"], env=environment, timeout=TIMEOUT_S,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
-            return False
-        return run.returncode == 0
-
     def is_green(self, program, seed, tests):
         """Without a bug; tried once."""
         key = program, seed, tests
         if key not in self.green:
-            self.green[key] = self.passes(self.build / program, seed, tests)
+            self.green[key] = not failure(self.build / program, seed, tests)
         return self.green[key]
 
     def first_failure(self, bug):
-        """The first program and seed with which the tests of the planted bug go red, or None."""
+        """The first program and seed with which the tests of the planted bug go red, and how; or None."""
         planted = {}
         for program, seed in OP_RUNS if "ops/" in bug.tests else RANK_RUNS:
             if program not in planted:
                 planted[program] = self.build_planted(program, bug)
-            if not self.passes(planted[program], seed, bug.tests):
-                return program, seed
+            if how := failure(planted[program], seed, bug.tests):
+                return program, seed, how
         return None
+
+
+def ends_within(limit_s, command, environment, output):
+    """The exit code, or None. What does not end is killed with all ranks that it started."""
+    run = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+    try:
+        return run.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        return None
+
+
+def failure(program, seed, tests):
+    """How the tests go red, or None."""
+    environment = dict(os.environ, RMOE_EMULATOR_SEED=str(seed), RMOE_EMULATOR_MULTIPROCESSORS="2",
+                       RMOE_EMULATOR_WATCHDOG_S=str(WATCHDOG_S), RMOE_EMULATOR_COLLECTIVE_TIMEOUT_S="120",
+                       OMP_NUM_THREADS="1")
+    for limit_s in LIMITS_S:
+        with tempfile.TemporaryFile() as output:
+            code = ends_within(limit_s, [program, f"-sf={tests}", "--abort-after=1"], environment, output)
+            output.seek(0)
+            said = output.read()
+        if code == 0:
+            return None
+        if code is not None:
+            return next((how for how in ("watchdog", "deadlock") if f"{how}: ".encode() in said), "red")
+    raise Unclear(f"{tests} do not end within {LIMITS_S[-1]} s: {pathlib.Path(program).name}, seed {seed}")
 
 
 def try_bug(tree, bug):
@@ -195,14 +224,17 @@ def try_bug(tree, bug):
 
 
 def outcome(tree, bug):
-    """(caught, MISSED or BROKEN; what to say of it)"""
+    """(caught, MISSED, UNCLEAR or BROKEN; what to say of it)"""
     try:
-        where = try_bug(tree, bug)
-        if not where:
+        found = try_bug(tree, bug)
+        if not found:
             return "MISSED", "all tests pass"
-        if not tree.is_green(*where, bug.tests):
+        program, seed, how = found
+        if not tree.is_green(program, seed, bug.tests):
             raise Broken(f"{bug.tests} is red without it")
-        return "caught", f"{where[0].removeprefix('rmoe_emulator_tests_')}, seed {where[1]}"
+        return "caught", f"{program.removeprefix('rmoe_emulator_tests_')}, seed {seed}, {how}"
+    except Unclear as error:
+        return "UNCLEAR", str(error)
     except Broken as error:
         return "BROKEN", str(error)
 
@@ -219,14 +251,14 @@ def main():
     paths = [folder / name for name in options.files] or sorted(folder.glob("*.txt"))
     bugs = [bug for path in paths for bug in read_bugs(path) if options.only in bug.name + bug.file]
     tree = Tree(options.build.resolve(), options.jobs, options.cmake)
-    missed = 0
+    caught = 0
     for bug in bugs:
         begun = time.monotonic()
         word, where = outcome(tree, bug)
-        missed += word != "caught"
+        caught += word == "caught"
         print(f"{word}  {bug.file}: {bug.name}  ({where}; {time.monotonic() - begun:.0f} s)", flush=True)
-    print(f"{len(bugs) - missed} of {len(bugs)} caught")
-    return missed > 0
+    print(f"{caught} of {len(bugs)} caught")
+    return caught < len(bugs)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ struct Options {
   int devices = 1;
   int host_threads = 0;  // that execute blocks; 0: as many as there are cores. The checker uses one.
   int64_t memory_mb = 16384;
-  double watchdog_s = 60;            // longest time one block may take
+  double watchdog_s = 60;            // longest time one block may compute
   double collective_timeout_s = 20;  // longest time a rank waits for the others
 };
 Options& options();

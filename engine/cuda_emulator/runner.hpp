@@ -57,7 +57,8 @@ struct Runner {
   cudaError_t error = cudaSuccess;
   std::string message;
 
-  std::atomic<int64_t> began_ns{0};  // of the running block; 0: none
+  std::atomic<int64_t> running{0};  // number of the running block among all that ran here; 0: none
+  int64_t blocks_run = 0;
   pthread_t host_thread;
 
   uint64_t random();

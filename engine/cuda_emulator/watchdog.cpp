@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <ctime>
 #include <mutex>
 #include <pthread.h>
 #include <thread>
@@ -15,9 +16,26 @@ namespace {
 
 constexpr int kSignal = SIGURG;  // ignored by default, used by nothing here
 
+/// A runner and its block when it was last seen. Time is what its thread had of a processor: neither a busy
+/// machine nor a process that is stopped for a while makes a block too slow.
+struct Watch {
+  Runner* runner;
+  clockid_t clock;
+  int64_t block = 0, began_ns = 0;
+
+  bool takes_too_long() {
+    timespec time;
+    const int64_t running = runner->running;
+    if (running == 0 || clock_gettime(clock, &time) != 0) return false;
+    const int64_t now = time.tv_sec * 1'000'000'000 + time.tv_nsec;
+    if (running != block) block = running, began_ns = now;
+    return now - began_ns > static_cast<int64_t>(options().watchdog_s * 1e9);
+  }
+};
+
 struct Watched {
   std::mutex mutex;
-  std::vector<Runner*> runners;
+  std::vector<Watch> runners;
 };
 
 Watched& watched() {
@@ -27,22 +45,18 @@ Watched& watched() {
 
 /// Runs on the stack of the thread that takes too long, between two of its instructions.
 void interrupted(int) {
-  if (current && runner().began_ns.load() != 0)
+  if (current && runner().running != 0)
     kernel_fails(cudaErrorLaunchTimeout,
-                 "watchdog: the block did not end within %.1f s; it spins or works too long",
+                 "watchdog: the block did not end within %.1f s of computing; it spins or works too long",
                  options().watchdog_s);
 }
 
 [[noreturn]] void keep_watch() {
   for (;;) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    const int64_t now = std::chrono::steady_clock::now().time_since_epoch().count();
-    const int64_t limit = static_cast<int64_t>(options().watchdog_s * 1e9);
     std::lock_guard lock(watched().mutex);
-    for (Runner* runner : watched().runners) {
-      const int64_t began = runner->began_ns.load();
-      if (began && now - began > limit) pthread_kill(runner->host_thread, kSignal);
-    }
+    for (Watch& watch : watched().runners)
+      if (watch.takes_too_long()) pthread_kill(watch.runner->host_thread, kSignal);
   }
 }
 
@@ -59,8 +73,10 @@ void start() {
 void watch(Runner& runner) {
   static std::once_flag started;
   std::call_once(started, start);
+  clockid_t clock;
+  pthread_getcpuclockid(runner.host_thread, &clock);
   std::lock_guard lock(watched().mutex);
-  watched().runners.push_back(&runner);
+  watched().runners.push_back({&runner, clock});
 }
 
 }  // namespace rmoe::emulator

@@ -6,7 +6,7 @@ namespace rmoe::emulator {
 
 struct Runner;
 
-/// From now on no block of this runner may take longer than options().watchdog_s.
+/// From now on no block of this runner may compute longer than options().watchdog_s. Called by its thread.
 void watch(Runner& runner);
 
 }  // namespace rmoe::emulator

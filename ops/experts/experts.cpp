@@ -195,7 +195,8 @@ Var relu_experts(const Var& x, const Routes& routes, const Var& gates, const Var
                             b1.value(),
                             b2.value(),
                             {p, random.seed, random.stream, random.offset}};
-  if (!fuses_on_cpu(experts.x)) return composed_relu(x, routes, gates, w1, b1, w2, b2, p, random);
+  if (!fuses_on_cpu(experts.x) && !fuses_on_gpu(experts.x, F, C))
+    return composed_relu(x, routes, gates, w1, b1, w2, b2, p, random);
 
   const Tensor h = empty_like(experts.x, {experts.M, F});
   return record("relu_experts", experts.forward(h), {x, gates, w1, b1, w2, b2},

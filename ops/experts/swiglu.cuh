@@ -2,8 +2,7 @@
 // and the operands that interleave gate and up.
 #pragma once
 
-#include "ops/experts/kernels.hpp"
-#include "ops/grouped_linear/tensor_cores.cuh"
+#include "ops/experts/rows.cuh"
 
 namespace rmoe::cuda {
 
@@ -31,14 +30,5 @@ DEVICE uint32_t swiglu_pair_bwd(uint32_t& gate, uint32_t& up, float dh_low, floa
   up = ptx::pack_bf16(da * a * sa, db * b * sb);
   return ptx::pack_bf16(g * low_bf16(h), g * high_bf16(h));
 }
-
-/// Rows of x as the rows of a tile: those of the tokens.
-struct TokenRow {
-  const int32_t* assignment;
-  int K;
-  RowTile tile;
-
-  DEVICE int operator()(int r) const { return assignment[min(tile.begin + r, tile.end - 1)] / K; }
-};
 
 }  // namespace rmoe::cuda

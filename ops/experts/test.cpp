@@ -74,16 +74,16 @@ Arrays naive_swiglu(const Arrays& in, const Sizes& s) {
   });
 }
 
-constexpr RandomStream kRandom{7, 11, 5};
+constexpr RandomStream kRandom{7, 11, (int64_t{1} << 34) - 3};  // its counter carries soon
 
 /// w2_e dropout(relu(w1_e x + b1_e)) + b2_e
-Arrays naive_relu(const Arrays& in, const Sizes& s, double p) {
+Arrays naive_relu(const Arrays& in, const Sizes& s, double p, const RandomStream& random) {
   return naive_experts(in, s, [&](const std::vector<double>& x, int64_t e, int64_t i) {
     std::vector<double> h(in[3].data.data() + e * s.F, in[3].data.data() + e * s.F + s.F),
         y(in[5].data.data() + e * s.C, in[5].data.data() + e * s.C + s.C);
     add_product(h, in[2].data.data() + e * s.F * s.C, x);
     for (int64_t f = 0; f < s.F; ++f) {
-      const bool kept = uniform_at(kRandom.seed, kRandom.stream, kRandom.offset + i * s.F + f) >= p;
+      const bool kept = uniform_at(random.seed, random.stream, random.offset + i * s.F + f) >= p;
       h[f] = kept ? std::max(h[f], 0.0) / (1 - p) : 0;
     }
     add_product(y, in[4].data.data() + e * s.C * s.F, h);
@@ -129,15 +129,16 @@ void check_swiglu(const Sizes& s, std::vector<int> constant = {}) {
             .bf16_tolerance = 1.5e-2});
 }
 
-void check_relu(const Sizes& s, double p = 0.25, std::vector<int> constant = {}) {
+void check_relu(const Sizes& s, double p = 0.25, std::vector<int> constant = {},
+                const RandomStream& random = kRandom) {
   check_op({.name = concat("relu experts ", Shape{s.N, s.K, s.E, s.F, s.C}, " dropping ", p),
             .inputs = relu_inputs(s),
             .op =
                 [=](const Vars& in) {
                   return Vars{relu_experts(in[0], routes_for(in[0], s), in[1], in[2], in[3], in[4], in[5], p,
-                                           kRandom)};
+                                           random)};
                 },
-            .reference = [=](const Arrays& in) { return naive_relu(in, s, p); },
+            .reference = [=](const Arrays& in) { return naive_relu(in, s, p, random); },
             .constant = constant,
             .weights = {2, 3, 4, 5},
             .in_fp32 = {1},
@@ -177,6 +178,12 @@ TEST_CASE("relu_experts") {
   check_relu({7, 2, 3, 8, 16}, 0.25, {2, 3, 4, 5});
   check_relu({7, 2, 3, 8, 16}, 0.25, {2, 5});
   check_relu({7, 2, 3, 8, 16}, 0.25, {3, 4});
+  check_relu({21, 2, 3, 24, 40}, 0.25, {}, {7, 11, 8});
+  if (!cuda::available()) return;
+  check_relu({150, 3, 5, 136, 72});  // edges of the tiles of tensor cores
+  check_relu({150, 3, 5, 136, 72}, 0);
+  check_relu({130, 1, 2, 224, 136}, 0.5, {}, {7, 11, 8});
+  check_relu({40, 2, 34, 8, 8});  // more experts than lanes
 }
 
 TEST_CASE("relu_experts leaves dropped assignments out") {

@@ -1,6 +1,7 @@
 // One linear layer per expert over rows sorted by expert. The offsets stay on the device: a grid is large
 // enough for any offsets, and what a block has to do it finds out itself (groups.cuh).
 #include "engine/cuda/context.hpp"
+#include "ops/grouped_linear/group_sums.cuh"
 #include "ops/grouped_linear/kernels.hpp"
 #include "ops/grouped_linear/plain.cuh"
 #include "ops/grouped_linear/tensor_cores.cuh"
@@ -16,9 +17,8 @@ void multiply_rows(T* y, const T* x, const T* w, const T* bias, const Groups& gr
   if (groups.M * columns == 0) return;
   if constexpr (sizeof(T) == 2) {
     if (on_tensor_cores(columns, depth, y, x, w)) {
-      const int blocks = most_row_tiles(groups.M, groups.E, Tile::kRows) * divide_up(columns, Tile::kColumns);
-      return launch_tiles<Tile>(&grouped_rows_kernel<Tile, kAcross>, blocks, y, x, w, bias, groups,
-                                int(columns), int(depth), float(beta));
+      return launch_row_tiles<Tile>(&grouped_rows_kernel<Tile, kAcross>, groups, columns, y, x, w, bias,
+                                    groups, int(columns), int(depth), float(beta));
     }
   }
   const int blocks = most_row_tiles(groups.M, groups.E, plain::kTile) * divide_up(columns, plain::kTile);
@@ -30,25 +30,6 @@ void multiply_rows(T* y, const T* x, const T* w, const T* bias, const Groups& gr
 int64_t covered(int64_t M, int64_t N) {
   const int64_t columns = prefers_narrow(N) ? NarrowTile::kColumns : WideTile::kColumns;
   return divide_up(M, WideTile::kRows) * divide_up(N, columns) * columns;
-}
-
-constexpr int kBiasColumns = 32, kBiasRows = 16;
-
-// db_ef = beta db_ef + sum_m dy_mf over the rows m of expert e = blockIdx.y, in a fixed order
-template <class T>
-__global__ void __launch_bounds__(kBiasColumns* kBiasRows)
-    bias_kernel(float* db, const T* dy, Groups groups, int F, float beta) {
-  SHARED(float[kBiasRows][kBiasColumns], sums);
-  const int e = blockIdx.y, f = int(blockIdx.x) * kBiasColumns + threadIdx.x;
-  float sum = 0.0f;
-  if (f < F)
-    for (int m = groups.begin(e) + int(threadIdx.y); m < groups.end(e); m += kBiasRows)
-      sum += to_float(dy[int64_t(m) * F + f]);
-  sums[threadIdx.y][threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.y != 0 || f >= F) return;
-  for (int row = 1; row < kBiasRows; ++row) sum += sums[row][threadIdx.x];
-  put(db[int64_t(e) * F + f], sum, beta);
 }
 
 }  // namespace
@@ -93,11 +74,9 @@ void grouped_linear_bwd_w(acc_t<T>* dw, const T* dy, const T* x, const int32_t* 
 template <class T>
 void grouped_linear_bwd_b(acc_t<T>* db, const T* dy, const int32_t* offsets, int64_t E, int64_t F,
                           double beta) {
-  using Element = typename OnDevice<T>::type;
-  if (E * F == 0) return;
-  const dim3 grid(unsigned(divide_up(F, kBiasColumns)), unsigned(E));
-  LAUNCH((bias_kernel<Element>), grid, dim3(kBiasColumns, kBiasRows), 0, stream(), db, device_pointer(dy),
-         Groups{offsets, 0, int(E)}, int(F), float(beta));
+  const auto* const grad = device_pointer(dy);
+  sum_groups(db, Groups{offsets, 0, int(E)}, F, beta,
+             [=] ON_DEVICE(int m, int f) { return to_float(grad[int64_t(m) * F + f]); });
 }
 
 #define RMOE_INSTANTIATE(T)                                                                                \

@@ -45,4 +45,14 @@ DEVICE RowTile find_row_tile(const Groups& groups, int tile, int height) {
   return {groups.E + 1, 0, 0};
 }
 
+/// The group of a row below offsets[E]. Every lane of the warp calls it.
+DEVICE int group_of_row(const Groups& groups, int row) {
+  int before = 0;
+  for (int first = 0; first < groups.E; first += kLanes) {
+    const int group = first + threadIdx.x % kLanes;
+    before += __popc(__ballot_sync(kAllLanes, group < groups.E && groups.end(group) <= row));
+  }
+  return before;
+}
+
 }  // namespace rmoe::cuda

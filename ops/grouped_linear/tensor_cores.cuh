@@ -29,6 +29,21 @@ inline bool prefers_narrow(int64_t columns) {
   return (columns + kNarrow - 1) / kNarrow * kNarrow <= (columns + kWide - 1) / kWide * kWide;
 }
 
+/// What a block computes of a product with `columns` columns: rows of one group, columns from column0 on.
+struct BlockTile : RowTile {
+  int column_tile, column0;
+
+  DEVICE int rows() const { return end - begin; }
+};
+
+template <class Tile>
+DEVICE BlockTile find_tile(const Groups& groups, int columns) {
+  const int column_tiles = (columns + Tile::kColumns - 1) / Tile::kColumns;
+  const int column_tile = int(blockIdx.x) % column_tiles;
+  return {find_row_tile(groups, int(blockIdx.x) / column_tiles, Tile::kRows), column_tile,
+          column_tile * Tile::kColumns};
+}
+
 /// y_row = beta y_row + sums + bias for the fragments j to j + 3 of one row: columns `column` + 0 .. 31, of
 /// which this lane stores eight. `bias` is null or begins at column 0. All lanes of the warp call it.
 DEVICE void store_row(__nv_bfloat16* y_row, bool valid, const float (&low)[4], const float (&high)[4],
@@ -85,10 +100,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     grouped_rows_kernel(__nv_bfloat16* y, const __nv_bfloat16* x, const __nv_bfloat16* w,
                         const __nv_bfloat16* bias, Groups groups, int columns, int depth, float beta) {
   DYN_SHARED(__nv_bfloat16, shared);
-  const int column_tiles = (columns + Tile::kColumns - 1) / Tile::kColumns;
-  const int column0 = int(blockIdx.x) % column_tiles * Tile::kColumns;
-  const RowTile tile = find_row_tile(groups, int(blockIdx.x) / column_tiles, Tile::kRows);
-  if (tile.begin == tile.end) return;
+  const BlockTile tile = find_tile<Tile>(groups, columns);
+  if (tile.rows() == 0) return;
   Sums<Tile> sums = {};
   const __nv_bfloat16* bias_of_expert = nullptr;
   if (tile.group < groups.E) {
@@ -97,15 +110,15 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     AlongK<Tile, Tile::kRows> a(x, depth, depth, [&](int r) { return min(tile.begin + r, tile.end - 1); });
     if constexpr (kWeightAcross) {
       const auto same = [](int k) { return k; };
-      AcrossK<Tile, Tile::kColumns, decltype(same)> b(expert, columns, depth, column0, columns, same);
+      AcrossK<Tile, Tile::kColumns, decltype(same)> b(expert, columns, depth, tile.column0, columns, same);
       multiply_tile<Tile>(sums, a, b, depth, shared);
     } else {
       AlongK<Tile, Tile::kColumns> b(expert, depth, depth,
-                                     [&](int r) { return min(column0 + r, columns - 1); });
+                                     [&](int r) { return min(tile.column0 + r, columns - 1); });
       multiply_tile<Tile>(sums, a, b, depth, shared);
     }
   }
-  store_tile<Tile>(y + int64_t(tile.begin) * columns, sums, bias_of_expert, tile.end - tile.begin, column0,
+  store_tile<Tile>(y + int64_t(tile.begin) * columns, sums, bias_of_expert, tile.rows(), tile.column0,
                    columns, beta);
 }
 
@@ -205,6 +218,14 @@ void launch_tiles(void (*kernel)(Parameters...), int blocks, const Arguments&...
   CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, Tile::kSharedBytes));
   LAUNCH(kernel, blocks, Tile::kThreads, Tile::kSharedBytes, stream(), arguments...);
+}
+
+/// The same for the tiles of a product with `columns` columns.
+template <class Tile, class... Parameters, class... Arguments>
+void launch_row_tiles(void (*kernel)(Parameters...), const Groups& groups, int64_t columns,
+                      const Arguments&... arguments) {
+  const int row_tiles = most_row_tiles(groups.M, groups.E, Tile::kRows);
+  launch_tiles<Tile>(kernel, row_tiles * divide_up(columns, Tile::kColumns), arguments...);
 }
 
 /// Tensor cores take rows of whole 16-byte chunks.

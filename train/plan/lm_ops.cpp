@@ -32,8 +32,9 @@ void add_experts(OpList& ops, const Sizes& s) {
   ops.add(std::string("F experts, ") + kFirstProducts, "experts", product,
           (N * C + rows * F + weights / 2) * e, kExperts);
   ops.add("F experts, last product", "experts", product, (rows * F + rows * C + weights / 2) * e, kExperts);
-  ops.add("B experts, dx", "experts", 2 * product, (N * C + 3 * rows * F + rows * C + weights) * e, kExperts);
+  ops.add("B experts, dx", "experts", 2 * product, (N * C + 4 * rows * F + rows * C + weights) * e, kExperts);
   ops.add("B experts, dw", "experts", 2 * product, (2 * N * C + 2 * rows * F) * e + 8 * weights, kExperts);
+  ops.add("B experts, biases", "experts", 0, (2 * N * C + rows * F) * e, kPasses);
   ops.add("F sort", "dispatch", 0, 32 * rows, kPasses);
 }
 
@@ -51,7 +52,7 @@ void add_lm_layers(OpList& ops, const Sizes& s) {
   ops.add("F norms, residuals, dropout", "norms", 0, 9 * tensor, kPasses);
   ops.add("F combine", "dispatch", 0, (K + 1) * tensor, kPasses);
   ops.add("B norms, residuals, dropout", "norms", 0, 18 * tensor, kPasses);
-  ops.add("B combine", "dispatch", 0, 2 * (K + 1) * tensor, kPasses);
+  ops.add("B sum over a token's rows", "dispatch", 0, (K + 1) * tensor, kPasses);
   ops.times = 1;
 }
 

@@ -23,9 +23,9 @@ DEVICE void store_activation(__nv_bfloat16* gate_up, __nv_bfloat16* h,
     words.transpose_in_quad();
     if (row + half * 8 < rows && mine < 2 * F) words.store(gate_up + int64_t(row + half * 8) * 2 * F + mine);
   }
-  hidden.transpose_in_quad();  // a lane has fragment quad_lane % 2 of row quad_lane / 2
-  const int hidden_row = row + (quad_lane >> 1) * 8, unit = column / 2 + (quad_lane & 1) * 8;
-  if (hidden_row < rows && unit < F) hidden.store(h + int64_t(hidden_row) * F + unit);
+  hidden.transpose_in_quad();
+  const PairPlace place = PairPlace::of<Tile>(j / 2, row, rows, column / 2, F);
+  if (place.inside) hidden.store(h + place.in(F));
 }
 
 template <class Tile>
@@ -34,26 +34,23 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
                       const __nv_bfloat16* w1, const __nv_bfloat16* w3, const int32_t* assignment,
                       Groups groups, int K, int F, int C) {
   DYN_SHARED(__nv_bfloat16, shared);
-  const int column_tiles = (2 * F + Tile::kColumns - 1) / Tile::kColumns;
-  const int column0 = int(blockIdx.x) % column_tiles * Tile::kColumns;
-  const RowTile tile = find_row_tile(groups, int(blockIdx.x) / column_tiles, Tile::kRows);
+  const BlockTile tile = find_tile<Tile>(groups, 2 * F);
   if (tile.group >= groups.E) return;
   using B = AlongK<Tile, Tile::kColumns>;
   static_assert(B::kRowsPerPass % 16 == 0, "a thread loads of one matrix");
   const __nv_bfloat16* matrix = (B::first_row() & 8) != 0 ? w3 : w1;
   AlongK<Tile, Tile::kRows> a(x, C, C, TokenRow{assignment, K, tile});
   B b(matrix + int64_t(tile.group) * F * C, C, C,
-      [=](int r) { return min(unit_of_column(column0 + r), F - 1); });
+      [=](int r) { return min(unit_of_column(tile.column0 + r), F - 1); });
   Sums<Tile> sums = {};
   multiply_tile<Tile>(sums, a, b, C, shared);
 
   const SumPlace<Tile> at;
-  const int rows = tile.end - tile.begin;
   static_assert(Tile::kFragmentColumns % 4 == 0);
   UNROLL for (int j = 0; j < Tile::kFragmentColumns; j += 4)
       UNROLL for (int i = 0; i < Tile::kFragmentRows; ++i)
           store_activation<Tile>(gate_up + int64_t(tile.begin) * 2 * F, h + int64_t(tile.begin) * F, sums[i],
-                                 j, at.row + i * 16, rows, column0 + at.column + j * 8, F);
+                                 j, at.row + i * 16, tile.rows(), tile.column0 + at.column + j * 8, F);
 }
 
 }  // namespace
@@ -63,12 +60,11 @@ void swiglu_experts_fwd(bf16* gate_up, bf16* outputs, const bf16* x, const bf16*
                         const bf16* w2, const ExpertRows& rows) {
   using Tile = WideTile;
   const Scratch<bf16> h(rows.M * rows.F);
-  const Groups groups{rows.offsets, int(rows.M), int(rows.E)};
-  const int blocks = most_row_tiles(rows.M, rows.E, Tile::kRows) * divide_up(2 * rows.F, Tile::kColumns);
-  if (rows.M * rows.F > 0)
-    launch_tiles<Tile>(&swiglu_fwd_kernel<Tile>, blocks, device_pointer(gate_up), device_pointer(h.data()),
-                       device_pointer(x), device_pointer(w1), device_pointer(w3), rows.assignment, groups,
-                       int(rows.K), int(rows.F), int(rows.C));
+  if (rows.F > 0)
+    launch_row_tiles<Tile>(&swiglu_fwd_kernel<Tile>, groups_of(rows), 2 * rows.F, device_pointer(gate_up),
+                           device_pointer(h.data()), device_pointer(x), device_pointer(w1),
+                           device_pointer(w3), rows.assignment, groups_of(rows), int(rows.K), int(rows.F),
+                           int(rows.C));
   grouped_linear_fwd<bf16>(outputs, h.data(), w2, nullptr, rows.offsets, rows.M, rows.E, rows.C, rows.F);
 }
 
