@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <set>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -20,8 +21,10 @@ namespace rmoe::emulator {
 namespace {
 
 struct Communicator {
+  bool blocking = true;
   std::unique_ptr<Ranks> ranks;
   std::atomic<ncclResult_t> state{ncclSuccess};
+  std::atomic<int> under_way{0};  // launches
   std::mutex mutex;
   std::string message;
 
@@ -50,6 +53,38 @@ ncclResult_t refuse_call(const char* call, const std::string& text, ncclResult_t
   no_communicator_message = std::string(call) + ": " + text;
   explain(no_communicator_message);
   return code;
+}
+
+/// The handles that were neither destroyed nor aborted.
+class Handles {
+ public:
+  void add(ncclComm_t comm) {
+    std::lock_guard lock(mutex_);
+    alive_.insert(comm);
+  }
+  bool remove(ncclComm_t comm) {
+    std::lock_guard lock(mutex_);
+    return alive_.erase(comm) > 0;
+  }
+  bool has(ncclComm_t comm) {
+    std::lock_guard lock(mutex_);
+    return alive_.count(comm) > 0;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<ncclComm_t> alive_;
+};
+Handles handles;
+
+ncclComm_t new_handle(const std::shared_ptr<Communicator>& communicator) {
+  auto* comm = new ncclComm{communicator};
+  handles.add(comm);
+  return comm;
+}
+
+ncclResult_t refuse_handle(const char* call) {
+  return refuse_call(call, "no communicator: never made, or destroyed, or aborted");
 }
 
 void guarded(Communicator& c, const std::function<void()>& body) {
@@ -94,7 +129,9 @@ void flush() {
                       transfers = std::move(p.transfers)] {
       for (const auto& collective : collectives) guarded(*c, [&] { collective(*c->ranks); });
       if (!transfers.empty()) guarded(*c, [&] { run_transfers(*c->ranks, transfers); });
+      --c->under_way;
     };
+    ++p.comm->communicator->under_way;
     current_device().enqueue(p.stream, Operation{run, {}, true});
   }
 }
@@ -104,12 +141,16 @@ ncclResult_t posted_now() {
   return ncclSuccess;
 }
 
-ncclResult_t check_call(const char* call, ncclComm_t comm, ncclDataType_t type, cudaStream_t stream) {
-  if (!comm) return refuse_call(call, "no communicator");
+ncclResult_t check_ready(const char* call, ncclComm_t comm) {
+  if (!handles.has(comm)) return refuse_handle(call);
   const ncclResult_t state = comm->communicator->state;
   if (state == ncclInProgress)
     return refuse_call(call, "the communicator is not ready yet", ncclInvalidUsage);
-  if (state != ncclSuccess) return state;
+  return state;
+}
+
+ncclResult_t check_call(const char* call, ncclComm_t comm, ncclDataType_t type, cudaStream_t stream) {
+  if (const auto error = check_ready(call, comm)) return error;
   if (!element_bytes(type)) return refuse_call(call, "this data type is not emulated");
   if (!current_device().knows(stream)) return refuse_call(call, "no such stream");
   return ncclSuccess;
@@ -159,32 +200,61 @@ ncclResult_t post_transfer(const char* name, bool send, void* buffer, size_t cou
   return posted_now();
 }
 
+/// Work of all ranks on a communicator: in the background for one that does not block.
+ncclResult_t meet_for(const char* call, const std::shared_ptr<Communicator>& c,
+                      const std::function<void()>& work) {
+  const auto body = [c, work] {
+    try {
+      work();
+    } catch (const NcclFailure& failure) {
+      c->fail(failure.code, failure.what());
+    }
+  };
+  c->state = ncclInProgress;
+  if (!c->blocking) {
+    std::thread(body).detach();
+    return ncclInProgress;
+  }
+  body();
+  return c->state == ncclSuccess ? ncclSuccess : refuse_call(call, c->message, c->state);
+}
+
 ncclResult_t initialise(ncclComm_t* comm, int count, ncclUniqueId id, int rank, bool blocking) {
   *comm = nullptr;
   if (count < 1 || count > kMaxRanks || rank < 0 || rank >= count)
     return refuse_call("ncclCommInitRank", "rank " + std::to_string(rank) + " of " + std::to_string(count));
   auto c = std::make_shared<Communicator>();
+  c->blocking = blocking;
   try {
     c->ranks = std::make_unique<Ranks>(id.internal, count, rank);
-    const int device = current_ordinal();
-    if (blocking) {
-      c->ranks->join(device);
-    } else {
-      c->state = ncclInProgress;
-      std::thread([c, device] {
-        try {
-          c->ranks->join(device);
-          c->state = ncclSuccess;
-        } catch (const NcclFailure& failure) {
-          c->fail(failure.code, failure.what());
-        }
-      }).detach();
-    }
   } catch (const NcclFailure& failure) {
     return refuse_call("ncclCommInitRank", failure.what(), failure.code);
   }
-  *comm = new ncclComm{c};
-  return c->state;
+  const ncclResult_t result = meet_for("ncclCommInitRank", c, [c, device = current_ordinal()] {
+    c->ranks->join(device);
+    c->state = ncclSuccess;
+  });
+  if (result == ncclSuccess || result == ncclInProgress) *comm = new_handle(c);
+  return result;
+}
+
+/// The child's handle comes when the parent is ready again, and the child is ready later still: who does not
+/// block has to wait for all three (NVIDIA/nccl#1472).
+void split(const std::shared_ptr<Communicator>& parent, int color, int key, int device, ncclComm_t* comm) {
+  auto ranks = parent->ranks->split(color, key);
+  parent->state = ncclSuccess;
+  if (!ranks) return;
+  auto child = std::make_shared<Communicator>();
+  child->blocking = parent->blocking;
+  child->ranks = std::move(ranks);
+  child->state = ncclInProgress;
+  __atomic_store_n(comm, new_handle(child), __ATOMIC_RELEASE);
+  try {
+    child->ranks->join(device);
+    child->state = ncclSuccess;
+  } catch (const NcclFailure& failure) {
+    child->fail(failure.code, failure.what());
+  }
 }
 
 }  // namespace
@@ -211,14 +281,31 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int count, ncclUniqueId id
                                     ncclConfig_t* config) {
   return initialise(comm, count, id, rank, !config || config->blocking != 0);
 }
-ncclResult_t ncclCommFinalize(ncclComm_t) { return ncclSuccess; }
+ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* child, ncclConfig_t* config) {
+  *child = nullptr;
+  if (const auto error = check_ready("ncclCommSplit", comm)) return error;
+  if (config) return refuse_call("ncclCommSplit", "another config than the parent's is not emulated");
+  if (color < 0 && color != NCCL_SPLIT_NOCOLOR)
+    return refuse_call("ncclCommSplit", "color " + std::to_string(color));
+  const auto& c = comm->communicator;
+  if (group_depth > 0 || c->under_way > 0)
+    return refuse_call("ncclCommSplit", "collectives of the parent are under way, which may hang",
+                       ncclInvalidUsage);
+  return meet_for("ncclCommSplit", c,
+                  [=, device = current_ordinal()] { split(c, color, key, device, child); });
+}
+ncclResult_t ncclCommFinalize(ncclComm_t comm) {
+  return handles.has(comm) ? ncclSuccess : refuse_handle("ncclCommFinalize");
+}
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+  if (!handles.remove(comm)) return refuse_handle("ncclCommDestroy");
   current_device().wait_for_all();
   delete comm;
   return ncclSuccess;
 }
 /// What waits for other ranks gives up; this rank is then absent for them.
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  if (!handles.remove(comm)) return refuse_handle("ncclCommAbort");
   comm->communicator->ranks->abort();
   delete comm;
   return ncclSuccess;
