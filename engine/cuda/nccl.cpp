@@ -205,7 +205,7 @@ Nccl::Nccl(Store& store)
 Nccl::Nccl(std::shared_ptr<Family> family, ncclComm_t comm, int rank, int size)
     : family_(std::move(family)), side_(family_->side), rank_(rank), size_(size), comm_(comm) {
   const std::lock_guard lock(family_->mutex);
-  family_->members.push_back(comm_);
+  family_->members.push_back(comm);
 }
 
 void Nccl::start(Store& store) {

@@ -6,6 +6,7 @@
 #include "engine/cuda_emulator/heap.hpp"
 #include "engine/cuda_emulator/ranks.hpp"
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -47,6 +48,7 @@ struct ncclComm {
 namespace rmoe::emulator {
 namespace {
 
+constexpr auto kLate = std::chrono::milliseconds(1);
 thread_local std::string no_communicator_message;
 
 ncclResult_t refuse_call(const char* call, const std::string& text, ncclResult_t code = ncclInvalidArgument) {
@@ -238,8 +240,8 @@ ncclResult_t initialise(ncclComm_t* comm, int count, ncclUniqueId id, int rank, 
   return result;
 }
 
-/// The child's handle comes when the parent is ready again, and the child is ready later still: who does not
-/// block has to wait for all three (NVIDIA/nccl#1472).
+/// The child's handle comes some time after the parent is ready again, and the child is ready later still:
+/// who does not block has to wait for all three (NVIDIA/nccl#1472).
 void split(const std::shared_ptr<Communicator>& parent, int color, int key, int device, ncclComm_t* comm) {
   auto ranks = parent->ranks->split(color, key);
   parent->state = ncclSuccess;
@@ -248,9 +250,11 @@ void split(const std::shared_ptr<Communicator>& parent, int color, int key, int 
   child->blocking = parent->blocking;
   child->ranks = std::move(ranks);
   child->state = ncclInProgress;
+  std::this_thread::sleep_for(kLate);
   __atomic_store_n(comm, new_handle(child), __ATOMIC_RELEASE);
   try {
     child->ranks->join(device);
+    std::this_thread::sleep_for(kLate);
     child->state = ncclSuccess;
   } catch (const NcclFailure& failure) {
     child->fail(failure.code, failure.what());
