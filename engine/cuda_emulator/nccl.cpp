@@ -57,32 +57,22 @@ ncclResult_t refuse_call(const char* call, const std::string& text, ncclResult_t
   return code;
 }
 
-/// The handles that were neither destroyed nor aborted.
-class Handles {
- public:
-  void add(ncclComm_t comm) {
-    std::lock_guard lock(mutex_);
-    alive_.insert(comm);
-  }
-  bool remove(ncclComm_t comm) {
-    std::lock_guard lock(mutex_);
-    return alive_.erase(comm) > 0;
-  }
-  bool has(ncclComm_t comm) {
-    std::lock_guard lock(mutex_);
-    return alive_.count(comm) > 0;
-  }
-
- private:
-  std::mutex mutex_;
-  std::set<ncclComm_t> alive_;
-};
-Handles handles;
+std::mutex handles_mutex;
+std::set<ncclComm_t> handles;  // that were neither destroyed nor aborted
 
 ncclComm_t new_handle(const std::shared_ptr<Communicator>& communicator) {
-  auto* comm = new ncclComm{communicator};
-  handles.add(comm);
-  return comm;
+  std::lock_guard lock(handles_mutex);
+  return *handles.insert(new ncclComm{communicator}).first;
+}
+
+bool is_alive(ncclComm_t comm) {
+  std::lock_guard lock(handles_mutex);
+  return handles.count(comm) > 0;
+}
+
+bool forget(ncclComm_t comm) {
+  std::lock_guard lock(handles_mutex);
+  return handles.erase(comm) > 0;
 }
 
 ncclResult_t refuse_handle(const char* call) {
@@ -144,7 +134,7 @@ ncclResult_t posted_now() {
 }
 
 ncclResult_t check_ready(const char* call, ncclComm_t comm) {
-  if (!handles.has(comm)) return refuse_handle(call);
+  if (!is_alive(comm)) return refuse_handle(call);
   const ncclResult_t state = comm->communicator->state;
   if (state == ncclInProgress)
     return refuse_call(call, "the communicator is not ready yet", ncclInvalidUsage);
@@ -299,17 +289,17 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* chil
                   [=, device = current_ordinal()] { split(c, color, key, device, child); });
 }
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
-  return handles.has(comm) ? ncclSuccess : refuse_handle("ncclCommFinalize");
+  return is_alive(comm) ? ncclSuccess : refuse_handle("ncclCommFinalize");
 }
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
-  if (!handles.remove(comm)) return refuse_handle("ncclCommDestroy");
+  if (!forget(comm)) return refuse_handle("ncclCommDestroy");
   current_device().wait_for_all();
   delete comm;
   return ncclSuccess;
 }
 /// What waits for other ranks gives up; this rank is then absent for them.
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
-  if (!handles.remove(comm)) return refuse_handle("ncclCommAbort");
+  if (!forget(comm)) return refuse_handle("ncclCommAbort");
   comm->communicator->ranks->abort();
   delete comm;
   return ncclSuccess;
@@ -319,12 +309,14 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
   return ncclSuccess;
 }
 ncclResult_t ncclCommCount(const ncclComm_t comm, int* count) {
-  *count = comm->communicator->ranks->count;
-  return ncclSuccess;
+  const ncclResult_t error = check_ready("ncclCommCount", comm);
+  if (error == ncclSuccess) *count = comm->communicator->ranks->count;
+  return error;
 }
 ncclResult_t ncclCommUserRank(const ncclComm_t comm, int* rank) {
-  *rank = comm->communicator->ranks->rank;
-  return ncclSuccess;
+  const ncclResult_t error = check_ready("ncclCommUserRank", comm);
+  if (error == ncclSuccess) *rank = comm->communicator->ranks->rank;
+  return error;
 }
 const char* ncclGetErrorString(ncclResult_t result) {
   switch (result) {
