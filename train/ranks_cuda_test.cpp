@@ -168,6 +168,7 @@ TEST_CASE("ranks: experts spread over groups train as those of one do, and their
   train("groups", "4", "2");
   check_same_run(folder / "groups", folder / "one");
   check_same_checkpoint(folder / "groups", folder / "one");
+  check_close(numbers(folder / "groups", "grad_norm"), numbers(folder / "one", "grad_norm"), 1e-5);
   const auto until = [](const char* step) {
     return std::vector<std::string>{"--set", "optimizer.shard=true", "--resume", "--steps", step};
   };
@@ -176,6 +177,7 @@ TEST_CASE("ranks: experts spread over groups train as those of one do, and their
   train("cut", "4", "4", until("10"));
   check_same_run(folder / "cut", folder / "one");
   check_same_checkpoint(folder / "cut", folder / "one");
+  check_close(numbers(folder / "cut", "grad_norm"), numbers(folder / "one", "grad_norm"), 1e-5);
   CHECK(rmoe(folder.path(), {"eval", "groups"}).code == 0);
 }
 
