@@ -11,8 +11,8 @@ namespace rmoe {
 class Model {
  public:
   /// `config.vocab` must be known by now. With bf16, routers and losses are fp32 all the same. On
-  /// Device::meta nothing is stored: for counting. llama's experts may be spread over ranks: then all of them
-  /// run the model at the same time.
+  /// Device::meta nothing is stored: for counting. llama's experts may be spread over ranks: then these run
+  /// the model at the same time.
   Model(const ModelConfig& config, const RouterConfig& router, uint64_t seed, DType dtype = DType::f32,
         Device device = Device::cpu, Communicator* spread_over = nullptr);
   Model(const Model&) = delete;  // modules would go on sharing the original's parameters

@@ -31,7 +31,7 @@ struct Parameter {
   /// What is trained and saved: the value of `var` itself, unless that is bf16. Then it is the fp32 value
   /// which `var` is rounded from; undefined once an optimizer has cut it among ranks.
   Tensor master = {};
-  bool spread = false;  // over ranks: a share of the first dimension, whose gradient is this rank's alone
+  bool spread = false;  // over ranks: a share of the first dimension
 };
 using Parameters = std::vector<Parameter>;  // in the order of construction
 

@@ -12,6 +12,7 @@ struct Options {
   ConfigOptions config;
   std::string gpu = "a100-80", dtype = "bf16", recompute = "lean";
   plan::Layout layout;
+  int64_t expert_parallel = 0;  // 0: the config's
   bool ops = false, json = false;
 };
 
@@ -30,6 +31,7 @@ int run_plan(const Options& o) {
   layout.gpu = &plan::find_gpu(o.gpu);
   layout.dtype = o.dtype == "bf16" ? DType::bf16 : DType::f32;
   layout.recompute = recompute_of(o.recompute);
+  layout.expert_parallel = o.expert_parallel > 0 ? o.expert_parallel : config.train.expert_parallel;
   const plan::Plan p = plan::make_plan(config, layout);
   if (o.json)
     fmt::print("{}\n", plan::to_json(p, config).dump(2));
@@ -56,7 +58,9 @@ void add_plan(CLI::App& app, Action& run) {
       ->check(CLI::PositiveNumber);
   command->add_option("--zero", o->layout.zero, "1 cuts the optimizer's state among the GPUs")
       ->check(CLI::Range(0, 1));
-  command->add_option("--expert-parallel", o->layout.expert_parallel, "GPUs that share one set of experts")
+  command
+      ->add_option("--expert-parallel", o->layout.expert_parallel,
+                   "GPUs that share one set of experts; default: train.expert_parallel")
       ->check(CLI::PositiveNumber);
   command->add_option("--dtype", o->dtype, "of weights and activations")
       ->check(CLI::IsMember({"bf16", "f32"}));

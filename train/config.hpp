@@ -26,7 +26,7 @@ struct TrainConfig {
   int64_t analyze_every = 1000;
   int64_t checkpoint_every = 0;
   int64_t keep = 3;
-  bool spread_experts = false;
+  int64_t expert_parallel = 1;
 
   /// Micro-batch i is streams [first_stream(i), first_stream(i + 1)).
   int64_t first_stream(int64_t i) const { return i * batch / micro_batches; }
@@ -52,9 +52,10 @@ struct TrainConfig {
           "steps between analyses of routers and experts (train/analysis); 0 makes none");
     field("checkpoint_every", checkpoint_every, "steps between checkpoints; 0 saves after each validation");
     field("keep", keep, "newest checkpoints kept, besides the best");
-    field("spread_experts", spread_experts,
-          "of several ranks each keeps as many of llama's experts and computes them for all (expert "
-          "parallelism)");
+    field(
+        "expert_parallel", expert_parallel,
+        "ranks in a group that llama's experts are spread over: each keeps as many and computes them for all "
+        "of its group. Every group has all experts; 1: so has every rank");
   }
 };
 

@@ -62,10 +62,10 @@ class Checker {
 };
 
 void check_ranges(Checker& check) {
-  check.at_least(
-      1, {"model.layers", "model.hidden", "model.heads", "model.span", "model.experts", "model.top_k",
-          "model.expert_hidden", "router.state", "train.steps", "train.batch", "train.block",
-          "train.micro_batches", "train.eval_blocks", "train.eval_streams", "train.log_every", "train.keep"});
+  check.at_least(1, {"model.layers", "model.hidden", "model.heads", "model.span", "model.experts",
+                     "model.top_k", "model.expert_hidden", "router.state", "train.steps", "train.batch",
+                     "train.block", "train.micro_batches", "train.eval_blocks", "train.eval_streams",
+                     "train.log_every", "train.keep", "train.expert_parallel"});
   check.at_least(0, {"model.kv_heads", "model.dense_layers", "model.dense_hidden", "model.shared_hidden",
                      "model.vocab", "train.seed", "train.eval_every", "train.analyze_every",
                      "train.checkpoint_every", "optimizer.warmup", "sft.valid"});
@@ -127,12 +127,20 @@ void check_shapes(const ModelConfig& m, Checker& check) {
                 m.hidden, " / ", m.heads, " = ", m.hidden / m.heads);
 }
 
+void check_expert_parallel(const Config& c, Checker& check) {
+  constexpr const char* kKey = "train.expert_parallel";
+  const int64_t group = c.train.expert_parallel;
+  if (group <= 1) return;
+  if (c.model.kind != "llama")
+    check.clash(kKey, "model.kind", "wants model.kind = \"llama\", got \"", c.model.kind, '"');
+  if (c.model.experts % group != 0)
+    check.clash(kKey, "model.experts", "wanted a divisor of model.experts = ", c.model.experts, ", got ",
+                group);
+}
+
 void check_combinations(const Config& c, Checker& check) {
   if (c.router.name == "dense" && c.model.kind != "llama")
     check.clash("router.name", "model.kind", "\"dense\" wants model.kind = \"llama\", got \"", c.model.kind,
-                '"');
-  if (c.train.spread_experts && c.model.kind != "llama")
-    check.clash("train.spread_experts", "model.kind", "wants model.kind = \"llama\", got \"", c.model.kind,
                 '"');
   if (c.train.micro_batches > c.train.batch)
     check.clash("train.micro_batches", "train.batch", "wanted at most train.batch = ", c.train.batch,
@@ -155,6 +163,7 @@ void check_values(const Config& config, std::span<const Field> fields, std::vect
   check_names(check);
   check_shapes(config.model, check);
   check_combinations(config, check);
+  check_expert_parallel(config, check);
 }
 
 }  // namespace rmoe

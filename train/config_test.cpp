@@ -123,7 +123,7 @@ TEST_CASE("config: impossible values and combinations are refused") {
   CHECK(router.starts_with("--set router.name=gru: router.name: wanted one of \"dense\", \"smoe\","));
   CHECK(router.ends_with("\"xmoe32-rmoe\", got \"gru\""));
   says("router.name=dense", "router.name: \"dense\" wants model.kind = \"llama\", got \"lm\"");
-  says("train.spread_experts=true", "train.spread_experts: wants model.kind = \"llama\", got \"lm\"");
+  says("train.expert_parallel=2", "train.expert_parallel: wants model.kind = \"llama\", got \"lm\"");
   says("train.micro_batches=49", "train.micro_batches: wanted at most train.batch = 48, got 49");
   says("data.valid_share=0.95", "data.valid_share: leaves nothing to train on beside data.test_share = 0.05");
   says("optimizer.weight_decay=0.1",
@@ -132,6 +132,15 @@ TEST_CASE("config: impossible values and combinations are refused") {
   CHECK(
       problems_of("", {"model.kind=llama", "model.hidden=9", "model.heads=3"}) ==
       "--set model.hidden=9: model.hidden: llama's rotary embedding wants an even head size, got 9 / 3 = 3");
+}
+
+TEST_CASE("config: experts are spread over groups that divide them") {
+  const auto llama = [](const std::string& group) {
+    return problems_of("", {"model.kind=llama", "model.experts=6", "train.expert_parallel=" + group});
+  };
+  CHECK(llama("3") == "");
+  CHECK(llama("0").ends_with("train.expert_parallel: wanted at least 1, got 0"));
+  CHECK(llama("4").ends_with("train.expert_parallel: wanted a divisor of model.experts = 6, got 4"));
 }
 
 TEST_CASE("config: kv heads are llama's and divide its heads") {

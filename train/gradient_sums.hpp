@@ -4,30 +4,37 @@
 #include "autograd/tape.hpp"
 #include "engine/comm/gradient_buckets.hpp"
 #include "models/model.hpp"
+#include "train/optimizer.hpp"
 #include "train/ranks.hpp"
 
 #include <map>
-#include <optional>
+#include <vector>
 
 namespace rmoe {
 
 class GradientSums {
  public:
-  /// With `sharded` only its owner gets the sum of a range. Parameters that are spread over ranks need no
-  /// sum.
-  GradientSums(Ranks& ranks, const Model& model, const std::optional<ShardedRange>& sharded);
+  /// Every parameter's gradient over the ranks that hold it; where the optimizer cuts it, only its owners get
+  /// the sum.
+  GradientSums(Ranks& ranks, const Model& model, const Optimizer& optimizer);
 
-  /// For the last backward pass of a step; empty with one rank, where recompute() hides what is complete, and
-  /// where backward has collectives of its own.
+  /// For the last backward pass of a step; empty with one rank, and where recompute() hides what is complete.
   LeafDone listener();
   /// After it: waits in the stream until all sums are there.
   void finish();
 
  private:
-  std::vector<Var> leaves_;                      // in the order of creation
-  std::map<const GradSlot*, int64_t> position_;  // among them
-  std::vector<bool> told_;
-  std::optional<GradientBuckets> buckets_;  // with several ranks
+  /// Parameters that the same ranks hold.
+  struct Share {
+    std::vector<Var> leaves;  // in the order of creation
+    std::vector<bool> told;
+    GradientBuckets buckets;
+  };
+  struct Place {
+    size_t share, leaf;
+  };
+  std::vector<Share> shares_;  // none with one rank
+  std::map<const GradSlot*, Place> places_;
   bool listens_;
 };
 

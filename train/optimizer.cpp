@@ -19,29 +19,35 @@ bool is_rounded(const Parameter& p) { return p.var.value().dtype() != acc_type(p
 
 Optimizer::Optimizer(const OptimizerConfig& config, Parameters& parameters, Ranks& ranks)
     : config_(config), parameters_(parameters), ranks_(ranks) {
-  std::vector<int64_t> sizes;  // of what is not spread
-  for (bool spread : {false, true})
-    for (Parameter& p : parameters) {
-      if (!p.var.requires_grad() || p.spread != spread) continue;
-      slots_.push_back({&p, p.matrix || config.decay == "all" ? config.weight_decay : 0});
-      p.var.reserve_grad();
-      if (!spread) sizes.push_back(p.var.value().numel());
-    }
-  const bool cut = config.shard && ranks.size() > 1;
-  if (cut) {
-    sharded_.emplace(sizes, ranks.size());
-    for (const Slice& slice : sharded_->owned_by(ranks.rank())) add_piece(slice);
-    for (size_t i = 0; i < sizes.size(); ++i)
-      if (is_rounded(*slots_[i].parameter)) slots_[i].parameter->master = Tensor();
+  for (const bool spread : {false, true}) add_slots(spread);
+}
+
+void Optimizer::add_slots(bool spread) {
+  Share& share = shares_[spread];
+  share = {&ranks_.holders(spread), {}, slots_.size()};
+  std::vector<int64_t> sizes;
+  for (Parameter& p : parameters_) {
+    if (!p.var.requires_grad() || p.spread != spread) continue;
+    slots_.push_back({&p, p.matrix || config_.decay == "all" ? config_.weight_decay : 0});
+    p.var.reserve_grad();
+    sizes.push_back(p.var.value().numel());
   }
-  for (size_t i = cut ? sizes.size() : 0; i < slots_.size(); ++i)
-    add_piece({int64_t(i), 0, slots_[i].parameter->var.value().numel()});
+  const auto first = int64_t(share.first);
+  if (!config_.shard || share.holders->size() == 1) {
+    for (size_t i = 0; i < sizes.size(); ++i) add_piece({first + int64_t(i), 0, sizes[i]});
+    return;
+  }
+  share.sharded.emplace(sizes, share.holders->size());
+  for (const Slice& slice : share.sharded->owned_by(share.holders->rank()))
+    add_piece({first + slice.tensor, slice.begin, slice.end});
+  for (size_t i = share.first; i < slots_.size(); ++i)
+    if (is_rounded(*slots_[i].parameter)) slots_[i].parameter->master = Tensor();
 }
 
 void Optimizer::add_piece(const Slice& slice) {
   const Slot& slot = slots_[size_t(slice.tensor)];
   const Parameter& p = *slot.parameter;
-  const bool rounded = is_rounded(p), cut = sharded_ && !p.spread;
+  const bool rounded = is_rounded(p), cut = shares_[p.spread].sharded.has_value();
   const Tensor part = part_of(p.master, slice), master = rounded && cut ? clone(part) : part;
   const auto moment = [&] { return zeros(master.shape(), master.dtype(), master.device()); };
   pieces_.push_back({slice, AdamParameter{.value = master,
@@ -60,14 +66,19 @@ AdamParameter Optimizer::with_gradient(const Piece& piece) const {
   return adam;
 }
 
-bool Optimizer::mine_alone(const Piece& piece) const {
-  return sharded_ || slots_[size_t(piece.slice.tensor)].parameter->spread;
-}
-
+/// What all ranks have the same of is everybody's. Of the rest a rank counts what it has alone, or is the
+/// first to have.
 Tensor Optimizer::grad_norm() const {
   Tensors mine, common;
-  for (const Piece& piece : pieces_) (mine_alone(piece) ? mine : common).push_back(with_gradient(piece).grad);
-  if (!sharded_ && mine.empty()) return global_norm(common);
+  for (const Piece& piece : pieces_) {
+    const bool spread = slots_[size_t(piece.slice.tensor)].parameter->spread;
+    const Share& share = shares_[spread];
+    if (share.sharded || (spread && share.holders->rank() == 0))
+      mine.push_back(with_gradient(piece).grad);
+    else if (!spread)
+      common.push_back(with_gradient(piece).grad);
+  }
+  if (!sharded(false) && !ranks_.expert_group()) return global_norm(common);
   const int R = ranks_.size();
   const Tensor norms = zeros({R + 1}, DType::f64, slots_[0].parameter->var.value().device());
   const auto put = [&](int64_t i, const Tensors& grads) {
@@ -88,31 +99,37 @@ void Optimizer::step(int64_t step, double lr, const Tensor& grad_scale) {
   std::vector<AdamParameter> parameters;
   for (const Piece& piece : pieces_) parameters.push_back(with_gradient(piece));
   adam_step(parameters, options, step, grad_scale);
-  Tensors cut;
+  Tensors held[2];
   for (const Slot& slot : slots_) {
     slot.parameter->var.zero_grad();
-    if (!slot.parameter->spread) cut.push_back(slot.parameter->var.value());
+    held[slot.parameter->spread].push_back(slot.parameter->var.value());
   }
-  if (sharded_) gather_parameters(ranks_.communicator(), *sharded_, cut);
+  for (const bool spread : {false, true})
+    if (const auto& cut = sharded(spread)) gather_parameters(*shares_[spread].holders, *cut, held[spread]);
 }
 
-/// What ranks have of a spread tensor, for the first of them.
-Tensor Optimizer::collect(const Tensor& share) const {
-  const Tensor all = ranks_.gather(share);
-  return ranks_.is_first() ? to(all, Device::cpu) : Tensor();
+/// What this rank's group has of a parameter.
+Tensor Optimizer::all_experts(const Parameter& p, const Tensor& mine) const {
+  return p.spread ? gather_rows(*ranks_.expert_group(), mine) : mine;
 }
 
 /// What all ranks keep of one slot's master or moment.
 Tensor Optimizer::whole(size_t slot, Tensor AdamParameter::*what) const {
   const Parameter& p = *slots_[slot].parameter;
+  const Share& share = shares_[p.spread];
   const Tensor& value = p.var.value();
   const auto own = std::find_if(pieces_.begin(), pieces_.end(),
                                 [&](const Piece& piece) { return piece.slice.tensor == int64_t(slot); });
-  if (p.spread) return collect((own->adam.*what).reshape(value.shape()));
-  if (!sharded_) return (own->adam.*what).reshape(value.shape());
-  const Tensor all = empty_like(value, value.shape(), acc_type(value.dtype()));
-  if (own != pieces_.end()) copy(part_of(all, own->slice), own->adam.*what);
-  gather_parameter(ranks_.communicator(), *sharded_, int64_t(slot), all);
+  Tensor mine;
+  if (share.sharded) {
+    mine = empty_like(value, value.shape(), acc_type(value.dtype()));
+    if (own != pieces_.end()) copy(part_of(mine, own->slice), own->adam.*what);
+    gather_parameter(*share.holders, *share.sharded, int64_t(slot - share.first), mine);
+  } else {
+    mine = (own->adam.*what).reshape(value.shape());
+    if (!p.spread) return mine;
+  }
+  const Tensor all = all_experts(p, mine);
   return ranks_.is_first() ? to(all, Device::cpu) : Tensor();
 }
 
@@ -129,8 +146,9 @@ std::vector<NamedTensor> Optimizer::weights() const {
   for (const Parameter& p : parameters_) {
     const auto slot =
         std::find_if(slots_.begin(), slots_.end(), [&](const Slot& s) { return s.parameter == &p; });
-    const auto whole_master = [&] { return whole(size_t(slot - slots_.begin()), &AdamParameter::value); };
-    all.push_back({p.name, p.spread ? collect(p.master) : p.master ? p.master : whole_master()});
+    const bool trained = slot != slots_.end();
+    all.push_back({p.name, trained ? whole(size_t(slot - slots_.begin()), &AdamParameter::value)
+                                   : all_experts(p, p.master)});
   }
   return all;
 }
@@ -143,14 +161,14 @@ std::vector<NamedTensor> Optimizer::state() const {
 
 Shape Optimizer::whole_shape(const Parameter& p) const {
   const Shape shape = p.var.shape();
-  return p.spread ? shape.with(0, shape[0] * ranks_.size()) : shape;
+  return p.spread ? shape.with(0, shape[0] * ranks_.expert_group()->size()) : shape;
 }
 
 /// What this rank keeps of a whole parameter, or of its moment.
-Tensor Optimizer::share_of(const Parameter& p, const Tensor& whole) const {
-  if (!p.spread) return whole;
+Tensor Optimizer::my_experts(const Parameter& p, const Tensor& all) const {
+  if (!p.spread) return all;
   const int64_t rows = p.var.shape()[0];
-  return whole.rows(rows * ranks_.rank(), rows);
+  return all.rows(rows * ranks_.expert_group()->rank(), rows);
 }
 
 void Optimizer::restore_weights(const std::string& what, const std::vector<NamedTensor>& weights) {
@@ -159,11 +177,12 @@ void Optimizer::restore_weights(const std::string& what, const std::vector<Named
   const Tensors found = find_all(what, wanted, weights);
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const Parameter& p = parameters_[i];
-    copy(p.master ? p.master : p.var.value(), share_of(p, found[i]));
+    copy(p.master ? p.master : p.var.value(), my_experts(p, found[i]));
   }
   for (const Piece& piece : pieces_) {
-    const Parameter* p = slots_[size_t(piece.slice.tensor)].parameter;
-    if (!p->master) copy(piece.adam.value, part_of(found[size_t(p - parameters_.data())], piece.slice));
+    const Parameter& p = *slots_[size_t(piece.slice.tensor)].parameter;
+    const Tensor& all = found[size_t(&p - parameters_.data())];
+    if (!p.master) copy(piece.adam.value, part_of(my_experts(p, all), piece.slice));
   }
   round_from_masters(parameters_);
 }
@@ -177,8 +196,8 @@ void Optimizer::restore_state(const std::string& what, const std::vector<NamedTe
   for (const Piece& piece : pieces_) {
     const auto i = size_t(piece.slice.tensor);
     const Parameter& p = *slots_[i].parameter;
-    copy(piece.adam.m, part_of(share_of(p, found[i]), piece.slice));
-    copy(piece.adam.v, part_of(share_of(p, found[i + slots_.size()]), piece.slice));
+    copy(piece.adam.m, part_of(my_experts(p, found[i]), piece.slice));
+    copy(piece.adam.v, part_of(my_experts(p, found[i + slots_.size()]), piece.slice));
   }
 }
 

@@ -15,15 +15,16 @@ namespace rmoe {
 
 /// With several ranks and optimizer.shard (ZeRO-1, Rajbhandari et al. 2020) a rank keeps moments and masters
 /// of its range of all parameters alone: it needs the sums of those gradients only, updates that range, and
-/// gets the rest of the weights from the others. Experts that are spread over ranks are whole where they are.
-/// What is saved is whole all the same.
+/// gets the rest of the weights from the others. Experts that are spread over ranks are cut among those that
+/// hold the same ones. What is saved is whole all the same.
 class Optimizer {
  public:
   /// `parameters` must outlive the optimizer, and lose the masters that are cut among ranks.
   Optimizer(const OptimizerConfig& config, Parameters& parameters, Ranks& ranks = alone());
 
-  /// Whose gradients each rank needs, of the trainable parameters that are not spread; empty: everybody all.
-  const std::optional<ShardedRange>& sharded() const { return sharded_; }
+  /// Whose gradients each of their holders needs, of the trainable parameters that are spread, or of the
+  /// others; empty: everybody all.
+  const std::optional<ShardedRange>& sharded(bool spread) const { return shares_[spread].sharded; }
 
   // Every rank calls these.
   /// Global norm of all gradients, f64 [] on the device; one that is missing is an error naming its
@@ -42,6 +43,12 @@ class Optimizer {
   void restore_weights(const std::string& what, const std::vector<NamedTensor>& weights);
 
  private:
+  /// Parameters that the same ranks hold.
+  struct Share {
+    Communicator* holders = nullptr;
+    std::optional<ShardedRange> sharded = {};
+    size_t first = 0;  // of their slots
+  };
   struct Slot {
     Parameter* parameter;  // whose master is undefined if it is cut
     double weight_decay;
@@ -51,21 +58,21 @@ class Optimizer {
     Slice slice;
     AdamParameter adam;  // flat; but for the gradient
   };
+  void add_slots(bool spread);
   void add_piece(const Slice& slice);
   AdamParameter with_gradient(const Piece& piece) const;
-  bool mine_alone(const Piece& piece) const;
   std::vector<NamedTensor> whole_of_all(const std::string& prefix, Tensor AdamParameter::*what) const;
   Tensor whole(size_t slot, Tensor AdamParameter::*what) const;
-  Tensor collect(const Tensor& share) const;
+  Tensor all_experts(const Parameter& p, const Tensor& mine) const;
   Shape whole_shape(const Parameter& p) const;
-  Tensor share_of(const Parameter& p, const Tensor& whole) const;
+  Tensor my_experts(const Parameter& p, const Tensor& all) const;
   void restore_state(const std::string& what, const std::vector<NamedTensor>& state);
 
   OptimizerConfig config_;
   Parameters& parameters_;
   Ranks& ranks_;
-  std::vector<Slot> slots_;  // spread parameters behind the others
-  std::optional<ShardedRange> sharded_;
+  Share shares_[2];          // of what is not spread, and of what is
+  std::vector<Slot> slots_;  // in this order
   std::vector<Piece> pieces_;
 };
 

@@ -7,7 +7,11 @@
 
 namespace rmoe {
 
-Ranks::Ranks(const Launch& launch, Device device, const std::vector<Fact>& facts) : Ranks() {
+Ranks::Ranks(const Launch& launch, Device device, const std::vector<Fact>& facts, int64_t expert_parallel)
+    : Ranks() {
+  if (launch.size % expert_parallel != 0)
+    throw UsageError(concat("train.expert_parallel: wanted a divisor of the number of ranks, ", launch.size,
+                            ", got ", expert_parallel));
   if (launch.size == 1) return;
   device_ = device;
   if (device != Device::cuda)
@@ -19,6 +23,13 @@ Ranks::Ranks(const Launch& launch, Device device, const std::vector<Fact>& facts
   check_same(*store_, facts);
   communicator_ = make_communicator(*store_, device);
   watchdog_ = std::make_unique<Watchdog>(*store_, *communicator_, Watchdog::Options{});
+  if (expert_parallel == 1) return;
+  const auto group = int(expert_parallel);
+  expert_group_ = communicator_->split(rank() / group);
+  if (group == size())
+    replicas_ = std::make_unique<SingleCommunicator>();
+  else
+    replicas_ = communicator_->split(rank() % group);
 }
 
 Ranks& alone() {
@@ -34,12 +45,7 @@ std::vector<double> Ranks::sum(std::vector<double> values) {
   return {here.data<double>(), here.data<double>() + values.size()};
 }
 
-Tensor Ranks::gather(const Tensor& part) {
-  if (size() == 1) return part;
-  const Tensor whole = empty_like(part, part.shape().with(0, part.dim(0) * size()));
-  communicator_->all_gather(whole, part);
-  return whole;
-}
+Tensor Ranks::gather(const Tensor& part) { return size() == 1 ? part : gather_rows(*communicator_, part); }
 
 void Ranks::settle() {
   if (size() == 1) return;

@@ -16,14 +16,20 @@ class Ranks {
   /// One process.
   Ranks() : communicator_(std::make_unique<SingleCommunicator>()) {}
   /// Those of a launch, once all are there; `facts` must be the same on every one. With one rank nothing is
-  /// done.
-  Ranks(const Launch& launch, Device device, const std::vector<Fact>& facts);
+  /// done. Experts are spread over groups of `expert_parallel` ranks that follow each other, if that is
+  /// not 1.
+  Ranks(const Launch& launch, Device device, const std::vector<Fact>& facts, int64_t expert_parallel = 1);
 
   int rank() const { return communicator_->rank(); }
   int size() const { return communicator_->size(); }
   /// Writes files and messages.
   bool is_first() const { return rank() == 0; }
   Communicator& communicator() { return *communicator_; }
+  /// This rank's group; null: each has all experts.
+  Communicator* expert_group() { return expert_group_.get(); }
+  /// The ranks that have the same spread parameters as this one, or the same others: all of them. They sum
+  /// their gradients.
+  Communicator& holders(bool spread) { return spread && replicas_ ? *replicas_ : *communicator_; }
 
   // Every rank calls these in the same order.
   /// Element by element.
@@ -44,8 +50,8 @@ class Ranks {
 
  private:
   std::unique_ptr<Store> store_;
-  std::unique_ptr<Communicator> communicator_;
-  std::unique_ptr<Watchdog> watchdog_;
+  std::unique_ptr<Communicator> communicator_, expert_group_, replicas_;
+  std::unique_ptr<Watchdog> watchdog_;  // goes before them
   Device device_ = Device::cpu;
 };
 

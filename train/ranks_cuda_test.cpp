@@ -2,6 +2,7 @@
 #include "engine/comm/test_ranks.hpp"
 #include "tests/toy_run.hpp"
 #include "train/ranks.hpp"
+#include "train/safetensors.hpp"
 
 #include <chrono>
 #include <cmath>
@@ -47,6 +48,33 @@ void check_same_run(const fs::path& got, const fs::path& wanted) {
   const auto last = [](const fs::path& run) { return std::vector{numbers(run, "valid_loss").back()}; };
   check_close(last(got), last(wanted), 2e-5);
   check_close(numbers(got, "grad_norm"), numbers(wanted, "grad_norm"), 2e-3);
+}
+
+/// Weights and moments, as far as rounding lets them be: the norm of the difference to that of the tensor.
+void check_same_checkpoint(const fs::path& got, const fs::path& wanted) {
+  for (const std::string file : {"latest/model.safetensors", "latest/optimizer.safetensors"}) {
+    const auto mine = read_safetensors(got / file).tensors, other = read_safetensors(wanted / file).tensors;
+    REQUIRE(mine.size() == other.size());
+    for (size_t i = 0; i < mine.size(); ++i) {
+      CAPTURE(mine[i].name);
+      CHECK(mine[i].name == other[i].name);
+      REQUIRE(mine[i].tensor.shape() == other[i].tensor.shape());
+      const auto a = mine[i].tensor.span<float>(), b = other[i].tensor.span<float>();
+      double difference = 0, norm = 0;
+      for (size_t k = 0; k < a.size(); ++k) {
+        difference += std::pow(double(a[k]) - double(b[k]), 2);
+        norm += std::pow(double(b[k]), 2);
+      }
+      CHECK(std::sqrt(difference) < 1e-5 * std::sqrt(norm));
+    }
+  }
+}
+
+/// What makes a toy run one of llama, whose experts are spread over groups of so many.
+std::vector<std::string> spread(const std::string& group, std::vector<std::string> extra = {}) {
+  extra.insert(extra.end(), kToyLlama.begin(), kToyLlama.end());
+  extra.insert(extra.end(), {"--set", "model.experts=8", "--set", "train.expert_parallel=" + group});
+  return extra;
 }
 
 /// Emulated machines with that many GPUs, whose ranks may be slow: a busy processor is no dead rank.
@@ -126,26 +154,31 @@ TEST_CASE("ranks: bf16 weights whose masters are cut come back from a checkpoint
   check_close(numbers(folder / "whole", "loss"), numbers(folder / "one", "loss"), 5e-3);
 }
 
-TEST_CASE(
-    "ranks: experts spread over two and four train as those of one do, and their checkpoints are whole") {
+TEST_CASE("ranks: experts spread over groups train as those of one do, and their checkpoints are whole") {
   const TestFolder folder;
   make_toy(folder);
   const Gpus four(4);
-  const auto train = [&](const std::string& run, std::vector<std::string> extra) {
-    extra.insert(extra.end(), kToyLlama.begin(), kToyLlama.end());
-    extra.insert(extra.end(), {"--set", "model.experts=8"});
-    const ProcessResult result = rmoe(folder.path(), on_gpu(run, std::move(extra)));
+  const auto train = [&](const std::string& run, const std::string& ranks, const std::string& group,
+                         std::vector<std::string> extra = {}) {
+    extra.insert(extra.end(), {"--nproc", ranks});
+    const ProcessResult result = rmoe(folder.path(), on_gpu(run, spread(group, extra)));
     REQUIRE_MESSAGE(result.code == 0, result.err);
   };
-  train("one", {});
-  train("two", {"--nproc", "2", "--set", "train.spread_experts=true"});
-  check_same_run(folder / "two", folder / "one");
-  train("cut", {"--nproc", "4", "--set", "train.spread_experts=true", "--set", "optimizer.shard=true",
-                "--steps", "5"});
-  train("cut",
-        {"--nproc", "2", "--set", "train.spread_experts=true", "--set", "optimizer.shard=true", "--resume"});
+  train("one", "1", "1");
+  train("groups", "4", "2");
+  check_same_run(folder / "groups", folder / "one");
+  check_same_checkpoint(folder / "groups", folder / "one");
+  check_close(numbers(folder / "groups", "grad_norm"), numbers(folder / "one", "grad_norm"), 1e-5);
+  const auto until = [](const char* step) {
+    return std::vector<std::string>{"--set", "optimizer.shard=true", "--resume", "--steps", step};
+  };
+  train("cut", "4", "2", until("4"));
+  train("cut", "2", "1", until("7"));
+  train("cut", "4", "4", until("10"));
   check_same_run(folder / "cut", folder / "one");
-  CHECK(rmoe(folder.path(), {"eval", "two"}).code == 0);
+  check_same_checkpoint(folder / "cut", folder / "one");
+  check_close(numbers(folder / "cut", "grad_norm"), numbers(folder / "one", "grad_norm"), 1e-5);
+  CHECK(rmoe(folder.path(), {"eval", "groups"}).code == 0);
 }
 
 TEST_CASE("ranks: what they cannot be is refused in one line") {
@@ -158,6 +191,10 @@ TEST_CASE("ranks: what they cannot be is refused in one line") {
   const ProcessResult cpu = rmoe(folder.path(), train_toy("cpu", {"--nproc", "2"}));
   CHECK(cpu.code != 0);
   CHECK(cpu.err.find("--device cuda") != std::string::npos);
+  const ProcessResult group = rmoe(folder.path(), on_gpu("group", spread("4", {"--nproc", "2"})));
+  CHECK(group.code != 0);
+  CHECK(group.err.find("train.expert_parallel: wanted a divisor of the number of ranks, 2, got 4") !=
+        std::string::npos);
 }
 
 TEST_CASE("ranks: nothing is kept when a collective has failed") {
@@ -185,25 +222,29 @@ TEST_CASE("ranks: whoever is killed at whatever step, the others end, name it, a
   CAPTURE(seed);
   std::minstd_rand random(seed);
   for (size_t round = 0; round < 10; ++round) {  // each goes on from what the killed ones before left
+    const bool groups = round % 2 == 1;
+    const std::string name = groups ? "groups" : "run";
     const size_t count = round % 5 == 4 ? 4 : 2, dead = random() % count, moment_us = random() % 100000;
-    const int64_t step = last_step(folder / "run") + 2 + int64_t(random() % 4);
+    const int64_t step = last_step(folder / name) + 2 + int64_t(random() % 4);
     CAPTURE(step);
     CAPTURE(dead);
     CAPTURE(moment_us);
     std::vector<std::string> options{"--nproc", std::to_string(count), "--steps", "100000"};
     for (const char* setting : {"train.eval_every=0", "train.checkpoint_every=2"})
       options.insert(options.end(), {"--set", setting});
-    if (round > 0) options.push_back("--resume");
-    Process run(folder.path(), on_gpu("run", options));
-    wait_for_step(folder / "run", step);
+    if (round > 1) options.push_back("--resume");
+    Process run(folder.path(), on_gpu(name, groups ? spread("2", options) : options));
+    wait_for_step(folder / name, step);
     const std::vector<pid_t> ranks = run.children();
     REQUIRE(ranks.size() == count);
     std::this_thread::sleep_for(std::chrono::microseconds(moment_us));
     kill(ranks[dead], SIGKILL);
     check_others_end(run.wait(), count, dead);
   }
-  const ProcessResult kept = rmoe(folder.path(), {"eval", "run"});
-  CHECK_MESSAGE(kept.code == 0, kept.err);
+  for (const char* name : {"run", "groups"}) {
+    const ProcessResult kept = rmoe(folder.path(), {"eval", name});
+    CHECK_MESSAGE(kept.code == 0, kept.err);
+  }
 }
 
 }  // namespace rmoe::test

@@ -209,8 +209,8 @@ Memory run_batch(TrainState& state, const Config& config, const Batch& batch, St
   const LossSums::Sums read = sums.read();
   if (read.bad >= 0) {
     const Part& part = parts[size_t(read.bad)];
-    const bool together = config.train.spread_experts && state.ranks.size() > 1;
-    explain_bad_forward(state.model, part.inputs, part.targets, part.memory, part.context, !together);
+    explain_bad_forward(state.model, part.inputs, part.targets, part.memory, part.context,
+                        !state.ranks.expert_group());
   }
   sum_over_ranks(state.ranks, read, summary, result);
   result.flops = (flops_counted() - flops_before) * state.ranks.size();
@@ -225,10 +225,10 @@ DType storage_type(const TrainConfig& train, Device device) {
 
 TrainState::TrainState(const Config& config, std::unique_ptr<Stream> batches, Device device, Ranks& all)
     : model(config.model, config.router, config.train.seed, storage_type(config.train, device), device,
-            config.train.spread_experts && all.size() > 1 ? &all.communicator() : nullptr),
+            all.expert_group()),
       ranks(all),
       optimizer(config.optimizer, model.parameters(), ranks),
-      gradient_sums(ranks, model, optimizer.sharded()),
+      gradient_sums(ranks, model, optimizer),
       stream(std::move(batches)),
       memory(model.initial_memory(config.train.batch / ranks.size())) {
   const auto check = [&](const char* setting, int64_t value) {

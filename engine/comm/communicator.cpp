@@ -41,6 +41,12 @@ void check_rows(const Tensor& received, std::span<const int64_t> rows_from, cons
              sent.dtype(), " ", sent.shape(), " do not fit ", received.dtype(), " ", received.shape());
 }
 
+Tensor gather_rows(Communicator& communicator, const Tensor& rows) {
+  const Tensor all = empty_like(rows, rows.shape().with(0, rows.dim(0) * communicator.size()));
+  communicator.all_gather(all, rows);
+  return all;
+}
+
 std::unique_ptr<Communicator> make_communicator(Store& store, Device device) {
   if (store.size() == 1) return std::make_unique<SingleCommunicator>();
   RMOE_CHECK(device == Device::cuda, "communicator: ", store.size(), " ranks need --device cuda, this is ",

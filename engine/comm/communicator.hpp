@@ -46,7 +46,12 @@ class Communicator {
   virtual void all_to_all(const Tensor& received, std::span<const int64_t> rows_from, const Tensor& sent,
                           std::span<const int64_t> rows_to) = 0;
 
-  /// The collectives that `calls` enqueues become one launch.
+  /// The ranks that give the same colour, in the order of their ranks here. Every rank calls it; the host
+  /// waits for the others. What is enqueued on either is done in that order. Progress, failures and abort()
+  /// are of both.
+  virtual std::unique_ptr<Communicator> split(int colour) = 0;
+
+  /// The collectives of this communicator that `calls` enqueues become one launch.
   virtual void group(const std::function<void()>& calls) = 0;
   virtual void begin() = 0;  // may be repeated
   virtual void finish() = 0;
@@ -71,6 +76,7 @@ class SingleCommunicator : public Communicator {
   void all_gather(const Tensor& all, const Tensor& piece) override;
   void all_to_all(const Tensor& received, std::span<const int64_t> rows_from, const Tensor& sent,
                   std::span<const int64_t> rows_to) override;
+  std::unique_ptr<Communicator> split(int) override { return std::make_unique<SingleCommunicator>(); }
   void group(const std::function<void()>& calls) override { calls(); }
   void begin() override {}
   void finish() override {}
@@ -78,6 +84,9 @@ class SingleCommunicator : public Communicator {
   std::string failure() override { return ""; }
   void abort() override {}
 };
+
+/// Every rank's rows, one rank behind the other.
+Tensor gather_rows(Communicator& communicator, const Tensor& rows);
 
 /// For the ranks of a store with their tensors on `device`. Several need CUDA devices.
 std::unique_ptr<Communicator> make_communicator(Store& store, Device device);

@@ -136,6 +136,30 @@ void check_buckets(Communicator& comm) {
   }
 }
 
+/// Neighbours, and those across: each with collectives of its own, beside those of all.
+void check_split(Communicator& comm) {
+  const int n = comm.size(), rank = comm.rank(), side = rank % 2;
+  const auto pair = comm.split(rank / 2), across = comm.split(side);
+  CHECK(pair->size() == 2);
+  CHECK(pair->rank() == side);
+  CHECK(across->size() == n / 2);
+  CHECK(across->rank() == rank / 2);
+  check_pieces_and_roots(*pair);
+  check_all_to_all(*pair);
+  const Tensor of_all = full({5000}, rank + 1, DType::f32, Device::cuda), of_pair = clone(of_all),
+               of_across = clone(of_all);
+  comm.begin();
+  comm.all_reduce(of_all);
+  across->begin();
+  across->all_reduce(of_across);
+  pair->all_reduce(of_pair);  // nobody has to finish what is not beside
+  CHECK(first_of(of_pair) == 2 * (rank - side) + 3);
+  across->finish();
+  CHECK(first_of(of_across) == (n == 2 ? rank + 1 : 2 * side + 4));
+  comm.finish();
+  CHECK(first_of(of_all) == n * (n + 1) / 2);
+}
+
 /// Collectives wait for the stream, whoever runs first: at the end of a communicator all streams run, at the
 /// emulator's odd seeds in any order.
 void check_order(std::unique_ptr<Communicator> comm) {
@@ -168,21 +192,24 @@ void check_progress(Communicator& comm) {
   CHECK(comm.failure() == "");
 }
 
-/// NCCL tells of it in the background only.
+/// NCCL tells of it in the background only. Whoever asks one communicator hears of all.
 void check_failure(Communicator& comm) {
-  comm.all_reduce(zeros({4 + comm.rank()}, DType::f32, Device::cuda));
+  const auto others = comm.split(0);
+  others->all_reduce(zeros({4 + comm.rank()}, DType::f32, Device::cuda));
   cuda::synchronize();
   CHECK(comm.failure().find("mismatched collectives") != std::string::npos);
 }
 
-/// Steps of one collective until something happens.
+/// Steps of a collective of two neighbours and one of all, until something happens.
 void train_forever(Store& store, Communicator& comm, const Watchdog::Options& options,
                    const std::function<void(int64_t)>& at_step) {
+  const auto pair = comm.split(comm.rank() / 2);
   Watchdog watchdog(store, comm, options);
   const Tensor x = zeros({1000}, DType::f32, Device::cuda);
   for (int64_t step = 1;; ++step) {
     watchdog.step(step);
     at_step(step);
+    pair->all_reduce(x);
     comm.all_reduce(x);
     (void)first_of(x);
   }
@@ -220,6 +247,7 @@ void run_mode(const std::string& mode, Store& store, Communicator& comm) {
     check_overlap(comm);
     memory::set_debug(true);
     check_buckets(comm);
+    check_split(comm);
     check_errors(comm);
     check_progress(comm);
   }
@@ -272,11 +300,12 @@ TEST_CASE("ranks: when one is killed, all others end by themselves and name it")
 }
 
 TEST_CASE("ranks: one that hangs is named after the deadline of a step") {
-  const Output o = run(3, "hang");
+  const Output o = run(4, "hang");
   CAPTURE(o.err);
   CHECK(o.code == 1);
   CHECK(o.has("step 4: the step did not end within 1 s; behind: rank 1 ("));
-  CHECK(o.has("in step 4 after 3 collectives, others after 4"));
+  CHECK(o.has("in step 4 after 7 collectives, others after 9"));  // of two in a step, and a split
+  CHECK(!o.has("behind: rank 0 ("));                              // which waits for rank 1
   CHECK(o.has("the last begun is all_reduce of f32 [1000]"));
   CHECK(o.has("rmoe: rank 1 did not end and is killed"));
 }

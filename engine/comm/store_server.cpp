@@ -217,14 +217,15 @@ std::string StoreServer::missing(const std::function<bool(const Member&)>& holds
   return text;
 }
 
-/// The ranks that have done less than others, "" if all are equally far.
+/// The ranks that have done least, "" if all are equally far: who has done more may only wait for them, as
+/// the rest of their groups.
 std::string StoreServer::behind() const {
   const auto done = [](const Member& m) { return std::pair(m.step, m.collectives); };
-  const auto furthest = std::max_element(members_.begin(), members_.end(),
-                                         [&](const auto& a, const auto& b) { return done(a) < done(b); });
+  const auto [last, furthest] = std::minmax_element(
+      members_.begin(), members_.end(), [&](const auto& a, const auto& b) { return done(a) < done(b); });
   std::string text;
   for (int rank = 0; rank < size_; ++rank)
-    if (const Member& m = members_[rank]; done(m) < done(*furthest))
+    if (const Member& m = members_[rank]; done(m) == done(*last) && done(m) < done(*furthest))
       text += concat("; behind: ", name(rank), ", in step ", m.step, " after ", m.collectives,
                      " collectives, others after ", furthest->collectives);
   return text;

@@ -1,6 +1,6 @@
-// All collectives go into one stream of their own, so that they run in the same order everywhere; events tie
-// it to cuda::stream(). The communicator never blocks the host: a rank that waits in vain is its watchdog's
-// business.
+// All collectives go into one stream of their own, those of communicators split from another too, so that
+// they run in the same order everywhere; events tie it to cuda::stream(). The communicator never blocks the
+// host but to be split: a rank that waits in vain is its watchdog's business.
 #include "engine/cuda/nccl.hpp"
 
 #include "engine/cuda/check.hpp"
@@ -61,17 +61,74 @@ ncclUniqueId share_id(Store& store) {
   return id;
 }
 
+/// What a communicator has in common with those split from it.
+struct Family {
+  struct Mark {
+    int64_t collectives;  // enqueued before
+    cudaEvent_t event;
+  };
+
+  Family();
+  ~Family();
+  Family(const Family&) = delete;
+  void mark();
+  void collect_marks();
+
+  int device = 0;
+  cudaStream_t side = nullptr;
+  cudaEvent_t here = nullptr;  // ties the streams
+  bool broken = false;         // what is enqueued may never end
+
+  std::timed_mutex in_use;  // the communicators: abort() frees them
+  std::atomic<bool> aborted = false;
+  std::mutex mutex;  // of what follows
+  std::vector<ncclComm_t> members;
+  CollectiveProgress progress;
+  std::deque<Mark> marks;
+  std::vector<cudaEvent_t> spare;
+};
+
+Family::Family() {
+  CUDA_CHECK(cudaGetDevice(&device));
+  int lowest = 0, highest = 0;
+  CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
+  CUDA_CHECK(cudaStreamCreateWithPriority(&side, cudaStreamNonBlocking, highest));
+  CUDA_CHECK(cudaEventCreateWithFlags(&here, cudaEventDisableTiming));
+}
+
+Family::~Family() {
+  if (aborted || broken) return;
+  for (const Mark& m : marks) cudaEventDestroy(m.event);
+  for (const cudaEvent_t event : spare) cudaEventDestroy(event);
+  cudaEventDestroy(here);
+  cudaStreamDestroy(side);
+}
+
+/// Notes in the side stream that everything enqueued so far is done.
+void Family::mark() {
+  const std::lock_guard lock(mutex);
+  collect_marks();
+  Mark mark{progress.begun, nullptr};
+  if (spare.empty()) {
+    CUDA_CHECK(cudaEventCreateWithFlags(&mark.event, cudaEventDisableTiming));
+  } else {
+    mark.event = spare.back();
+    spare.pop_back();
+  }
+  CUDA_CHECK(cudaEventRecord(mark.event, side));
+  marks.push_back(mark);
+}
+
+void Family::collect_marks() {
+  for (; !marks.empty() && cudaEventQuery(marks.front().event) == cudaSuccess; marks.pop_front()) {
+    progress.finished = marks.front().collectives;
+    spare.push_back(marks.front().event);
+  }
+}
+
 class Nccl : public Communicator {
  public:
-  explicit Nccl(Store& store) : rank_(store.rank()), size_(store.size()) {
-    check_devices(store);
-    CUDA_CHECK(cudaGetDevice(&device_));
-    int lowest = 0, highest = 0;
-    CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
-    CUDA_CHECK(cudaStreamCreateWithPriority(&side_, cudaStreamNonBlocking, highest));
-    CUDA_CHECK(cudaEventCreateWithFlags(&here_, cudaEventDisableTiming));
-    start(store);
-  }
+  explicit Nccl(Store& store);
   ~Nccl() override;
 
   int rank() const override { return rank_; }
@@ -109,6 +166,8 @@ class Nccl : public Communicator {
   void all_to_all(const Tensor& received, std::span<const int64_t> rows_from, const Tensor& sent,
                   std::span<const int64_t> rows_to) override;
 
+  std::unique_ptr<Communicator> split(int colour) override;
+
   void group(const std::function<void()>& calls) override;
   void begin() override { beside_ = true; }
   void finish() override;
@@ -118,35 +177,36 @@ class Nccl : public Communicator {
   void abort() override;
 
  private:
-  struct Mark {
-    int64_t collectives;  // enqueued before
-    cudaEvent_t event;
-  };
-
+  Nccl(std::shared_ptr<Family> family, ncclComm_t comm, int rank, int size);
   void start(Store& store);
+  void count(const std::string& collective);
   void enqueue(const char* name, const Tensor& x, const Tensor& other,
                const std::function<ncclResult_t()>& call);
+  void post(const Tensor& x, const Tensor& other, const std::function<ncclResult_t()>& call);
   void check(ncclResult_t result);
-  ncclResult_t wait_while_in_progress(ncclResult_t result);
-  void mark();
-  void collect_marks();
+  ncclResult_t wait_while_in_progress(ncclComm_t comm, ncclResult_t result);
 
+  const std::shared_ptr<Family> family_;
+  const cudaStream_t side_;
   const int rank_, size_;
-  int device_ = 0;
   ncclComm_t comm_ = nullptr;
-  cudaStream_t side_ = nullptr;
-  cudaEvent_t here_ = nullptr;  // ties the streams
-  int depth_ = 0;               // of groups
+  int depth_ = 0;  // of groups
   bool beside_ = false;
   std::vector<Tensor> held_;  // in use beside the stream: their memory must not be handed out
-
-  std::timed_mutex in_use_;  // the communicator: abort() frees it
-  std::atomic<bool> aborted_ = false;
-  std::mutex mutex_;  // of what follows
-  CollectiveProgress progress_;
-  std::deque<Mark> marks_;
-  std::vector<cudaEvent_t> spare_;
 };
+
+Nccl::Nccl(Store& store)
+    : family_(std::make_shared<Family>()), side_(family_->side), rank_(store.rank()), size_(store.size()) {
+  check_devices(store);
+  start(store);
+  family_->members.push_back(comm_);
+}
+
+Nccl::Nccl(std::shared_ptr<Family> family, ncclComm_t comm, int rank, int size)
+    : family_(std::move(family)), side_(family_->side), rank_(rank), size_(size), comm_(comm) {
+  const std::lock_guard lock(family_->mutex);
+  family_->members.push_back(comm);
+}
 
 void Nccl::start(Store& store) {
   const ncclUniqueId id = share_id(store);
@@ -164,57 +224,75 @@ void Nccl::start(Store& store) {
 
 /// After an accident, what is enqueued may never end.
 Nccl::~Nccl() {
-  if (aborted_) return;
-  if (std::uncaught_exceptions() > 0 || !failure().empty()) {
+  if (family_->aborted) return;
+  if (std::uncaught_exceptions() > 0 || !failure().empty()) family_->broken = true;
+  {
+    const std::lock_guard lock(family_->mutex);
+    std::erase(family_->members, comm_);
+  }
+  if (family_->broken) {
     ncclCommAbort(comm_);
     return;
   }
-  wait_while_in_progress(ncclCommFinalize(comm_));
+  wait_while_in_progress(comm_, ncclCommFinalize(comm_));
   ncclCommDestroy(comm_);
-  for (const Mark& m : marks_) cudaEventDestroy(m.event);
-  for (const cudaEvent_t event : spare_) cudaEventDestroy(event);
-  cudaEventDestroy(here_);
-  cudaStreamDestroy(side_);
 }
 
-ncclResult_t Nccl::wait_while_in_progress(ncclResult_t result) {
+ncclResult_t Nccl::wait_while_in_progress(ncclComm_t comm, ncclResult_t result) {
   while (result == ncclInProgress) {
     std::this_thread::sleep_for(kLook);
-    const std::lock_guard lock(in_use_);
-    if (aborted_) return ncclInternalError;
-    ncclCommGetAsyncError(comm_, &result);
+    const std::lock_guard lock(family_->in_use);
+    if (family_->aborted) return ncclInternalError;
+    ncclCommGetAsyncError(comm, &result);
   }
   return result;
 }
 
+/// A child's handle comes some time after its parent is ready again (NVIDIA/nccl#1472).
+std::unique_ptr<Communicator> Nccl::split(int colour) {
+  CUDA_CHECK(cudaStreamSynchronize(side_));  // NCCL may hang beside collectives
+  count("split");
+  ncclComm_t child = nullptr;
+  check(wait_while_in_progress(comm_, [&] {
+    const std::lock_guard lock(family_->in_use);
+    return family_->aborted ? ncclInternalError : ncclCommSplit(comm_, colour, rank_, &child, nullptr);
+  }()));
+  while (!__atomic_load_n(&child, __ATOMIC_ACQUIRE)) std::this_thread::sleep_for(kLook);
+  check(wait_while_in_progress(child, ncclInProgress));
+  int rank = 0, size = 0;
+  check(ncclCommUserRank(child, &rank));
+  check(ncclCommCount(child, &size));
+  return std::unique_ptr<Communicator>(new Nccl(family_, child, rank, size));
+}
+
 void Nccl::check(ncclResult_t result) {
   if (result == ncclSuccess) return;
-  fail("nccl: rank ", rank_, ", ", progress_.last, ": ", ncclGetErrorString(result), ", ",
-       aborted_ ? "aborted" : ncclGetLastError(comm_));
+  fail("nccl: rank ", rank_, ", ", family_->progress.last, ": ", ncclGetErrorString(result), ", ",
+       family_->aborted ? "aborted" : ncclGetLastError(comm_));
 }
 
 void Nccl::group(const std::function<void()>& calls) {
   if (depth_++ == 0) {
-    CUDA_CHECK(cudaEventRecord(here_, stream()));
-    CUDA_CHECK(cudaStreamWaitEvent(side_, here_, 0));
+    CUDA_CHECK(cudaEventRecord(family_->here, stream()));
+    CUDA_CHECK(cudaStreamWaitEvent(side_, family_->here, 0));
     check(ncclGroupStart());
   }
   calls();
   if (--depth_ > 0) return;
-  check(wait_while_in_progress([&] {
-    const std::lock_guard lock(in_use_);
-    return aborted_ ? ncclInternalError : ncclGroupEnd();
+  check(wait_while_in_progress(comm_, [&] {
+    const std::lock_guard lock(family_->in_use);
+    return family_->aborted ? ncclInternalError : ncclGroupEnd();
   }()));
-  mark();
+  family_->mark();
   if (beside_) return;
-  CUDA_CHECK(cudaEventRecord(here_, side_));
-  CUDA_CHECK(cudaStreamWaitEvent(stream(), here_, 0));
+  CUDA_CHECK(cudaEventRecord(family_->here, side_));
+  CUDA_CHECK(cudaStreamWaitEvent(stream(), family_->here, 0));
 }
 
 void Nccl::finish() {
   beside_ = false;
-  CUDA_CHECK(cudaEventRecord(here_, side_));
-  CUDA_CHECK(cudaStreamWaitEvent(stream(), here_, 0));
+  CUDA_CHECK(cudaEventRecord(family_->here, side_));
+  CUDA_CHECK(cudaStreamWaitEvent(stream(), family_->here, 0));
   held_.clear();  // whoever gets their memory works behind the event
 }
 
@@ -223,15 +301,21 @@ void Nccl::enqueue(const char* name, const Tensor& x, const Tensor& other,
   check_device(x);
   check_device(other);
   if (x.numel() == 0) return;
-  {
-    const std::lock_guard lock(mutex_);
-    ++progress_.begun;
-    progress_.last = concat(name, " of ", x.dtype(), " ", x.shape());
-  }
+  count(concat(name, " of ", x.dtype(), " ", x.shape()));
+  post(x, other, call);
+}
+
+void Nccl::count(const std::string& collective) {
+  const std::lock_guard lock(family_->mutex);
+  ++family_->progress.begun;
+  family_->progress.last = collective;
+}
+
+void Nccl::post(const Tensor& x, const Tensor& other, const std::function<ncclResult_t()>& call) {
   if (beside_) held_.insert(held_.end(), {x, other});
   group([&] {
-    const std::lock_guard lock(in_use_);
-    const ncclResult_t result = aborted_ ? ncclInternalError : call();
+    const std::lock_guard lock(family_->in_use);
+    const ncclResult_t result = family_->aborted ? ncclInternalError : call();
     check(result == ncclInProgress ? ncclSuccess : result);  // the end of the group waits for it
   });
 }
@@ -241,61 +325,48 @@ void Nccl::all_to_all(const Tensor& received, std::span<const int64_t> rows_from
   check_rows(received, rows_from, sent, rows_to, size_);
   check_device(received);
   check_device(sent);
+  count(concat("all_to_all of ", sent.dtype(), " ", sent.shape()));
   int64_t from = 0, to = 0;
   group([&] {
     for (int rank = 0; rank < size_; ++rank) {
       const Tensor out = sent.rows(to, rows_to[size_t(rank)]),
                    in = received.rows(from, rows_from[size_t(rank)]);
-      enqueue("send", out, sent,
-              [&] { return ncclSend(out.raw(), size_t(out.numel()), type_of(out), rank, comm_, side_); });
-      enqueue("receive", in, received,
-              [&] { return ncclRecv(in.raw(), size_t(in.numel()), type_of(in), rank, comm_, side_); });
+      if (out.numel() > 0)
+        post(out, sent,
+             [&] { return ncclSend(out.raw(), size_t(out.numel()), type_of(out), rank, comm_, side_); });
+      if (in.numel() > 0)
+        post(in, received,
+             [&] { return ncclRecv(in.raw(), size_t(in.numel()), type_of(in), rank, comm_, side_); });
       to += out.dim(0);
       from += in.dim(0);
     }
   });
 }
 
-/// Notes in the side stream that everything enqueued so far is done.
-void Nccl::mark() {
-  const std::lock_guard lock(mutex_);
-  collect_marks();
-  Mark mark{progress_.begun, nullptr};
-  if (spare_.empty()) {
-    CUDA_CHECK(cudaEventCreateWithFlags(&mark.event, cudaEventDisableTiming));
-  } else {
-    mark.event = spare_.back();
-    spare_.pop_back();
-  }
-  CUDA_CHECK(cudaEventRecord(mark.event, side_));
-  marks_.push_back(mark);
-}
-
-void Nccl::collect_marks() {
-  for (; !marks_.empty() && cudaEventQuery(marks_.front().event) == cudaSuccess; marks_.pop_front()) {
-    progress_.finished = marks_.front().collectives;
-    spare_.push_back(marks_.front().event);
-  }
-}
-
 CollectiveProgress Nccl::progress() {
-  cudaSetDevice(device_);  // another thread's: it would start the first device
-  const std::lock_guard lock(mutex_);
-  collect_marks();
-  return progress_;
+  cudaSetDevice(family_->device);  // another thread's: it would start the first device
+  const std::lock_guard lock(family_->mutex);
+  family_->collect_marks();
+  return family_->progress;
 }
 
+/// Of all the family: one watchdog sees to it.
 std::string Nccl::failure() {
-  ncclResult_t state = ncclSuccess;
-  if (aborted_ || (ncclCommGetAsyncError(comm_, &state) == ncclSuccess &&
-                   (state == ncclSuccess || state == ncclInProgress)))
-    return "";
-  return concat("nccl: ", ncclGetErrorString(state), ", ", ncclGetLastError(comm_));
+  const std::lock_guard lock(family_->mutex);
+  if (family_->aborted) return "";
+  for (const ncclComm_t comm : family_->members) {
+    ncclResult_t state = ncclSuccess;
+    if (ncclCommGetAsyncError(comm, &state) != ncclSuccess ||
+        (state != ncclSuccess && state != ncclInProgress))
+      return concat("nccl: ", ncclGetErrorString(state), ", ", ncclGetLastError(comm));
+  }
+  return "";
 }
 
 void Nccl::abort() {
-  const std::unique_lock lock(in_use_, std::chrono::seconds(1));
-  if (!aborted_.exchange(true)) ncclCommAbort(comm_);
+  const std::unique_lock lock(family_->in_use, std::chrono::seconds(1));
+  if (family_->aborted.exchange(true)) return;
+  for (const ncclComm_t comm : family_->members) ncclCommAbort(comm);
 }
 
 }  // namespace

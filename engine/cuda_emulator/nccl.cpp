@@ -6,11 +6,13 @@
 #include "engine/cuda_emulator/heap.hpp"
 #include "engine/cuda_emulator/ranks.hpp"
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 #include <mutex>
 #include <random>
+#include <set>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -20,8 +22,10 @@ namespace rmoe::emulator {
 namespace {
 
 struct Communicator {
+  bool blocking = true;
   std::unique_ptr<Ranks> ranks;
   std::atomic<ncclResult_t> state{ncclSuccess};
+  std::atomic<int> under_way{0};  // launches
   std::mutex mutex;
   std::string message;
 
@@ -44,12 +48,35 @@ struct ncclComm {
 namespace rmoe::emulator {
 namespace {
 
+constexpr auto kLate = std::chrono::milliseconds(1);
 thread_local std::string no_communicator_message;
 
 ncclResult_t refuse_call(const char* call, const std::string& text, ncclResult_t code = ncclInvalidArgument) {
   no_communicator_message = std::string(call) + ": " + text;
   explain(no_communicator_message);
   return code;
+}
+
+std::mutex handles_mutex;
+std::set<ncclComm_t> handles;  // that were neither destroyed nor aborted
+
+ncclComm_t new_handle(const std::shared_ptr<Communicator>& communicator) {
+  std::lock_guard lock(handles_mutex);
+  return *handles.insert(new ncclComm{communicator}).first;
+}
+
+bool is_alive(ncclComm_t comm) {
+  std::lock_guard lock(handles_mutex);
+  return handles.count(comm) > 0;
+}
+
+bool forget(ncclComm_t comm) {
+  std::lock_guard lock(handles_mutex);
+  return handles.erase(comm) > 0;
+}
+
+ncclResult_t refuse_handle(const char* call) {
+  return refuse_call(call, "no communicator: never made, or destroyed, or aborted");
 }
 
 void guarded(Communicator& c, const std::function<void()>& body) {
@@ -94,7 +121,9 @@ void flush() {
                       transfers = std::move(p.transfers)] {
       for (const auto& collective : collectives) guarded(*c, [&] { collective(*c->ranks); });
       if (!transfers.empty()) guarded(*c, [&] { run_transfers(*c->ranks, transfers); });
+      --c->under_way;
     };
+    ++p.comm->communicator->under_way;
     current_device().enqueue(p.stream, Operation{run, {}, true});
   }
 }
@@ -104,12 +133,16 @@ ncclResult_t posted_now() {
   return ncclSuccess;
 }
 
-ncclResult_t check_call(const char* call, ncclComm_t comm, ncclDataType_t type, cudaStream_t stream) {
-  if (!comm) return refuse_call(call, "no communicator");
+ncclResult_t check_ready(const char* call, ncclComm_t comm) {
+  if (!is_alive(comm)) return refuse_handle(call);
   const ncclResult_t state = comm->communicator->state;
   if (state == ncclInProgress)
     return refuse_call(call, "the communicator is not ready yet", ncclInvalidUsage);
-  if (state != ncclSuccess) return state;
+  return state;
+}
+
+ncclResult_t check_call(const char* call, ncclComm_t comm, ncclDataType_t type, cudaStream_t stream) {
+  if (const auto error = check_ready(call, comm)) return error;
   if (!element_bytes(type)) return refuse_call(call, "this data type is not emulated");
   if (!current_device().knows(stream)) return refuse_call(call, "no such stream");
   return ncclSuccess;
@@ -159,32 +192,63 @@ ncclResult_t post_transfer(const char* name, bool send, void* buffer, size_t cou
   return posted_now();
 }
 
+/// Work of all ranks on a communicator: in the background for one that does not block.
+ncclResult_t meet_for(const char* call, const std::shared_ptr<Communicator>& c,
+                      const std::function<void()>& work) {
+  const auto body = [c, work] {
+    try {
+      work();
+    } catch (const NcclFailure& failure) {
+      c->fail(failure.code, failure.what());
+    }
+  };
+  c->state = ncclInProgress;
+  if (!c->blocking) {
+    std::thread(body).detach();
+    return ncclInProgress;
+  }
+  body();
+  return c->state == ncclSuccess ? ncclSuccess : refuse_call(call, c->message, c->state);
+}
+
 ncclResult_t initialise(ncclComm_t* comm, int count, ncclUniqueId id, int rank, bool blocking) {
   *comm = nullptr;
   if (count < 1 || count > kMaxRanks || rank < 0 || rank >= count)
     return refuse_call("ncclCommInitRank", "rank " + std::to_string(rank) + " of " + std::to_string(count));
   auto c = std::make_shared<Communicator>();
+  c->blocking = blocking;
   try {
     c->ranks = std::make_unique<Ranks>(id.internal, count, rank);
-    const int device = current_ordinal();
-    if (blocking) {
-      c->ranks->join(device);
-    } else {
-      c->state = ncclInProgress;
-      std::thread([c, device] {
-        try {
-          c->ranks->join(device);
-          c->state = ncclSuccess;
-        } catch (const NcclFailure& failure) {
-          c->fail(failure.code, failure.what());
-        }
-      }).detach();
-    }
   } catch (const NcclFailure& failure) {
     return refuse_call("ncclCommInitRank", failure.what(), failure.code);
   }
-  *comm = new ncclComm{c};
-  return c->state;
+  const ncclResult_t result = meet_for("ncclCommInitRank", c, [c, device = current_ordinal()] {
+    c->ranks->join(device);
+    c->state = ncclSuccess;
+  });
+  if (result == ncclSuccess || result == ncclInProgress) *comm = new_handle(c);
+  return result;
+}
+
+/// The child's handle comes some time after the parent is ready again, and the child is ready later still:
+/// who does not block has to wait for all three (NVIDIA/nccl#1472).
+void split(const std::shared_ptr<Communicator>& parent, int color, int key, int device, ncclComm_t* comm) {
+  auto ranks = parent->ranks->split(color, key);
+  parent->state = ncclSuccess;
+  if (!ranks) return;
+  auto child = std::make_shared<Communicator>();
+  child->blocking = parent->blocking;
+  child->ranks = std::move(ranks);
+  child->state = ncclInProgress;
+  std::this_thread::sleep_for(kLate);
+  __atomic_store_n(comm, new_handle(child), __ATOMIC_RELEASE);
+  try {
+    child->ranks->join(device);
+    std::this_thread::sleep_for(kLate);
+    child->state = ncclSuccess;
+  } catch (const NcclFailure& failure) {
+    child->fail(failure.code, failure.what());
+  }
 }
 
 }  // namespace
@@ -211,14 +275,31 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int count, ncclUniqueId id
                                     ncclConfig_t* config) {
   return initialise(comm, count, id, rank, !config || config->blocking != 0);
 }
-ncclResult_t ncclCommFinalize(ncclComm_t) { return ncclSuccess; }
+ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* child, ncclConfig_t* config) {
+  *child = nullptr;
+  if (const auto error = check_ready("ncclCommSplit", comm)) return error;
+  if (config) return refuse_call("ncclCommSplit", "another config than the parent's is not emulated");
+  if (color < 0 && color != NCCL_SPLIT_NOCOLOR)
+    return refuse_call("ncclCommSplit", "color " + std::to_string(color));
+  const auto& c = comm->communicator;
+  if (group_depth > 0 || c->under_way > 0)
+    return refuse_call("ncclCommSplit", "collectives of the parent are under way, which may hang",
+                       ncclInvalidUsage);
+  return meet_for("ncclCommSplit", c,
+                  [=, device = current_ordinal()] { split(c, color, key, device, child); });
+}
+ncclResult_t ncclCommFinalize(ncclComm_t comm) {
+  return is_alive(comm) ? ncclSuccess : refuse_handle("ncclCommFinalize");
+}
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+  if (!forget(comm)) return refuse_handle("ncclCommDestroy");
   current_device().wait_for_all();
   delete comm;
   return ncclSuccess;
 }
 /// What waits for other ranks gives up; this rank is then absent for them.
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  if (!forget(comm)) return refuse_handle("ncclCommAbort");
   comm->communicator->ranks->abort();
   delete comm;
   return ncclSuccess;
@@ -228,12 +309,14 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
   return ncclSuccess;
 }
 ncclResult_t ncclCommCount(const ncclComm_t comm, int* count) {
-  *count = comm->communicator->ranks->count;
-  return ncclSuccess;
+  const ncclResult_t error = check_ready("ncclCommCount", comm);
+  if (error == ncclSuccess) *count = comm->communicator->ranks->count;
+  return error;
 }
 ncclResult_t ncclCommUserRank(const ncclComm_t comm, int* rank) {
-  *rank = comm->communicator->ranks->rank;
-  return ncclSuccess;
+  const ncclResult_t error = check_ready("ncclCommUserRank", comm);
+  if (error == ncclSuccess) *rank = comm->communicator->ranks->rank;
+  return error;
 }
 const char* ncclGetErrorString(ncclResult_t result) {
   switch (result) {

@@ -99,12 +99,31 @@ void Ranks::meet(const std::string& what) {
   });
 }
 
-void Ranks::check_agreement(const Call& call) {
+void Ranks::agree(const Call& call) {
+  shared_->call[rank] = call;
+  meet(show(call));
   for (int other = 0; other < count; other++)
     if (!(shared_->call[other] == call))
       throw NcclFailure(ncclInvalidUsage, "mismatched collectives: rank " + std::to_string(rank) + " calls " +
                                               show(call) + ", rank " + std::to_string(other) + " calls " +
                                               show(shared_->call[other]));
+  meet(show(call));
+}
+
+std::unique_ptr<Ranks> Ranks::split(int color, int key) {
+  shared_->color[rank] = color;
+  shared_->key[rank] = key;
+  agree({Collective::split, 0, 0, 0, 0});
+  std::vector<std::pair<int, int>> members;  // key, rank
+  for (int other = 0; other < count; other++)
+    if (shared_->color[other] == color) members.emplace_back(shared_->key[other], other);
+  meet("CommSplit");  // all have read
+  if (color == NCCL_SPLIT_NOCOLOR) return nullptr;
+  std::sort(members.begin(), members.end());
+  const auto me = std::find(members.begin(), members.end(), std::pair(key, rank));
+  const std::string name = name_ + "." + std::to_string(steps_) + "." + std::to_string(color);
+  return std::make_unique<Ranks>(name.c_str(), static_cast<int>(members.size()),
+                                 static_cast<int>(me - members.begin()));
 }
 
 /// Elements [first, first + n) of one segment: reduce-scatter has a segment per rank.
@@ -136,10 +155,7 @@ void Ranks::run_piece(const Call& call, size_t segment, size_t first, size_t n, 
 }
 
 void Ranks::run(const Call& call, const char* send, char* receive) {
-  shared_->call[rank] = call;
-  meet(show(call));
-  check_agreement(call);
-  meet(show(call));
+  agree(call);
   const size_t piece = kChunkBytes / element_bytes(static_cast<ncclDataType_t>(call.type));
   const size_t segments = call.kind == Collective::reduce_scatter ? static_cast<size_t>(count) : 1;
   for (size_t segment = 0; segment < segments; segment++)

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <nccl.h>
 #include <stdexcept>
 #include <string>
@@ -16,7 +17,7 @@ inline constexpr int kMaxRanks = 16;
 inline constexpr size_t kChunkBytes = 256 << 10;   // of a collective, per rank
 inline constexpr size_t kChannelBytes = 64 << 10;  // of a pair of ranks
 
-enum class Collective : int { all_reduce, reduce_scatter, all_gather, broadcast, reduce };
+enum class Collective : int { all_reduce, reduce_scatter, all_gather, broadcast, reduce, split };
 
 /// What a rank believes that all of them are doing.
 struct Call {
@@ -37,6 +38,7 @@ struct SharedState {
   int device[kMaxRanks];
   std::atomic<uint64_t> finished[kMaxRanks];  // collectives
   Call call[kMaxRanks];
+  int color[kMaxRanks], key[kMaxRanks];  // of a split
   char chunk[kMaxRanks][kChunkBytes];
   Channel channel[kMaxRanks][kMaxRanks];  // from, to
 };
@@ -63,6 +65,9 @@ class Ranks {
 
   /// Waits until every rank is there; refuses two ranks on one device.
   void join(int device);
+  /// The ranks of the same colour, in the order of their keys; null for NCCL_SPLIT_NOCOLOR. They still have
+  /// to join.
+  std::unique_ptr<Ranks> split(int color, int key);
   void run(const Call& call, const char* send, char* receive);
   void exchange(Transfer* transfers, size_t count);
   void abort() { aborted_ = true; }
@@ -73,7 +78,7 @@ class Ranks {
   void meet(const std::string& what);
   void wait_until(const std::string& what, const std::function<bool()>& done);
   std::string absent() const;
-  void check_agreement(const Call& call);
+  void agree(const Call& call);
   void run_piece(const Call& call, size_t segment, size_t first, size_t n, const char* send, char* receive);
   bool progress(Transfer& transfer);
 

@@ -49,7 +49,8 @@ void each_of(ncclDataType_t type, char* to, const char* from, size_t count, Body
 }
 
 const char* name_of(Collective kind) {
-  constexpr const char* kNames[] = {"AllReduce", "ReduceScatter", "AllGather", "Broadcast", "Reduce"};
+  constexpr const char* kNames[] = {"AllReduce", "ReduceScatter", "AllGather",
+                                    "Broadcast", "Reduce",        "CommSplit"};
   return kNames[static_cast<int>(kind)];
 }
 

@@ -58,6 +58,10 @@ Columns time_of(const Op& op, const Gpu& gpu, DType dtype) {
           std::max(compute / e.first, memory / kFirstMemory) + e.first_latency_us * 1e-6};
 }
 
+bool loads_first(const Sizes& sizes, const Layout& layout) {
+  return sizes.balance_over_batch && layout.micro_batch < sizes.batch / layout.gpus;
+}
+
 std::vector<Op> ops_of(const Sizes& sizes, const Layout& layout) {
   OpList ops(layout);
   ops.N = double(layout.micro_batch * sizes.T);
@@ -70,9 +74,7 @@ std::vector<Op> ops_of(const Sizes& sizes, const Layout& layout) {
   if (layout.recompute == Recompute::experts)
     add_again(list, "again: ", [](const Op& op) { return op.name.ends_with(kFirstProducts); });
   if (layout.recompute == Recompute::layer) add_again(list, "again: ", is_forward_of_layer);
-  // The loads of a batch in parts are known after a forward pass over all of them.
-  if (sizes.balance_over_batch && layout.micro_batch < sizes.batch / layout.gpus)
-    add_again(list, "loads: ", is_forward_of_layer);
+  if (loads_first(sizes, layout)) add_again(list, "loads: ", is_forward_of_layer);
   return list;
 }
 

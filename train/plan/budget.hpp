@@ -40,6 +40,9 @@ struct Op {
 /// Seconds of one run.
 Columns time_of(const Op& op, const Gpu& gpu, DType dtype);
 
+/// Is there a forward pass over all parts of a batch, to know its loads?
+bool loads_first(const Sizes& sizes, const Layout& layout);
+
 /// Forward and backward of one micro-batch, in this order.
 std::vector<Op> ops_of(const Sizes& sizes, const Layout& layout);
 

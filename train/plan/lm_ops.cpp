@@ -28,7 +28,7 @@ void add_attention(OpList& ops, const Sizes& s) {
 
 void add_experts(OpList& ops, const Sizes& s) {
   const double N = ops.N, e = ops.e, C = double(s.C), F = double(s.F), K = double(s.K), rows = N * K;
-  const double product = 2 * rows * C * F, weights = 2 * double(s.E) / ops.expert_parallel * C * F;
+  const double product = 2 * rows * C * F, weights = 2 * double(s.E) * C * F;
   ops.add(std::string("F experts, ") + kFirstProducts, "experts", product,
           (N * C + rows * F + weights / 2) * e, kExperts);
   ops.add("F experts, last product", "experts", product, (rows * F + rows * C + weights / 2) * e, kExperts);

@@ -24,20 +24,26 @@ void check(const Config& config, const Layout& layout) {
   require(layout.zero == 0 || gpus > 1, "--zero 1 cuts the optimizer's state among GPUs, and there is one");
   require(gpus % ep == 0, "--expert-parallel ", ep, " does not divide ", gpus, " GPUs");
   if (ep == 1) return;
+  require(config.model.kind == "llama", "--expert-parallel ", ep, ": wants model.kind = \"llama\", got \"",
+          config.model.kind, '"');
   require(config.router.name != "dense", "--expert-parallel ", ep, ": a dense model has no experts");
   require(config.model.experts % ep == 0, "--expert-parallel ", ep, " does not divide ", config.model.experts,
           " experts");
 }
 
-double link_rate(const Layout& layout, int64_t gpus) {
-  return gpus > kNode ? kNetworkRate : layout.gpu->link_rate;
+/// Among groups of so many neighbours, the slowest of which decides.
+double link_rate(const Layout& layout, int64_t neighbours) {
+  const bool in_nodes = layout.gpus <= kNode || kNode % neighbours == 0;
+  return in_nodes ? layout.gpu->link_rate : kNetworkRate;
 }
 
-/// Seconds of an all-reduce, or of a reduce-scatter and an all-gather of other widths, in rings.
+/// Seconds of an all-reduce, or of a reduce-scatter and an all-gather of other widths, in rings. The GPUs are
+/// all, or as many from end to end.
 double sum_over(const Layout& layout, double parameters, int64_t gpus) {
   if (gpus == 1) return 0;
   const double gathered = layout.zero > 0 ? double(size_of(layout.dtype)) : kGradient;
-  return parameters * (kGradient + gathered) * double(gpus - 1) / double(gpus) / link_rate(layout, gpus);
+  return parameters * (kGradient + gathered) * double(gpus - 1) / double(gpus) /
+         link_rate(layout, layout.gpus);
 }
 
 double gradient_sum_s(const Sizes& s, const Layout& layout) {
@@ -47,12 +53,15 @@ double gradient_sum_s(const Sizes& s, const Layout& layout) {
          sum_over(layout, experts, layout.gpus / layout.expert_parallel);
 }
 
-/// Tokens travel to their experts and back, and their gradients do: four times per layer.
+/// Tokens travel to their experts and back, and their gradients do; once more wherever experts run again.
 double all_to_all_s(const Sizes& s, const Layout& layout) {
   const auto ep = double(layout.expert_parallel);
+  const bool again = layout.recompute == Recompute::experts || layout.recompute == Recompute::layer;
+  const int times = 4 + (again ? 2 : 0) + (loads_first(s, layout) ? 2 : 0);
   const double rows = double(s.batch / layout.gpus * s.T * s.K);
   const double bytes = rows * double(s.C) * double(size_of(layout.dtype)) * (ep - 1) / ep;
-  return 4 * double(s.expert_layers) * bytes / (kAllToAllShare * link_rate(layout, layout.expert_parallel));
+  return times * double(s.expert_layers) * bytes /
+         (kAllToAllShare * link_rate(layout, layout.expert_parallel));
 }
 
 /// AdamW reads the gradient, both moments and the master weight and writes all but the first.

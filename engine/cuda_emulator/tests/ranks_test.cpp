@@ -219,6 +219,85 @@ TEST_CASE("a communicator that does not block is in progress until all ranks are
   CHECK(last == ncclSuccess);
 }
 
+TEST_CASE("a communicator is split by colour, in the order of keys; children outlive it") {
+  int child_rank[4] = {}, child_count[4] = {};
+  float sum[4] = {};
+  in_threads(4, [&](int rank, const ncclUniqueId& id) {
+    Rank r(rank, 4, id, rank);
+    ncclComm_t child = nullptr;
+    CHECK(ncclCommSplit(r.comm, rank == 3 ? NCCL_SPLIT_NOCOLOR : 7, -rank, &child, nullptr) == ncclSuccess);
+    CHECK((child == nullptr) == (rank == 3));
+    if (!child) return;
+    std::swap(r.comm, child);
+    ncclCommDestroy(child);
+    ncclCommUserRank(r.comm, &child_rank[rank]);
+    ncclCommCount(r.comm, &child_count[rank]);
+    Array<float> x(5, static_cast<float>(rank + 1));
+    ncclBroadcast(x, x, 5, ncclFloat, 0, r.comm, r.stream);
+    ncclAllReduce(x, x, 5, ncclFloat, ncclSum, r.comm, r.stream);
+    CHECK(r.failure() == "");
+    sum[rank] = x.values()[0];
+  });
+  for (int rank = 0; rank < 3; rank++) {
+    CHECK(child_rank[rank] == 2 - rank);
+    CHECK(child_count[rank] == 3);
+    CHECK(sum[rank] == 9);  // the first of them is the parent's last
+  }
+}
+
+TEST_CASE("a child of a communicator that does not block comes behind its parent, and is ready later") {
+  in_threads(2, [&](int rank, const ncclUniqueId& id) {
+    CUDA_CHECK(cudaSetDevice(rank));
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    ncclComm_t comm, child;
+    ncclCommInitRankConfig(&comm, 2, id, rank, &config);
+    const auto wait = [](ncclComm_t c) {
+      ncclResult_t state = ncclInProgress;
+      while (state == ncclInProgress) ncclCommGetAsyncError(c, &state);
+      return state;
+    };
+    CHECK(wait(comm) == ncclSuccess);
+    if (rank == 1) usleep(100000);
+    CHECK(ncclCommSplit(comm, rank, 0, &child, nullptr) == ncclInProgress);
+    if (rank == 0) {
+      CHECK(child == nullptr);
+      CHECK(ncclCommSplit(comm, 0, 0, &child, nullptr) == ncclInvalidUsage);
+    }
+    CHECK(wait(comm) == ncclSuccess);
+    while (!__atomic_load_n(&child, __ATOMIC_ACQUIRE)) usleep(100);
+    CHECK(wait(child) == ncclSuccess);
+    ncclCommDestroy(child);
+    ncclCommDestroy(comm);
+  });
+}
+
+TEST_CASE("splits that may hang are refused, and so are handles that are gone") {
+  std::string failure[2];
+  in_threads(2, [&](int rank, const ncclUniqueId& id) {
+    Rank r(rank, 2, id, rank);
+    Array<float> x(20, 1.0f);
+    ncclComm_t child;
+    CHECK(ncclCommSplit(r.comm, -2, 0, &child, nullptr) == ncclInvalidArgument);
+    ncclAllReduce(x, x, 20, ncclFloat, ncclSum, r.comm, r.stream);
+    CHECK(ncclCommSplit(r.comm, 0, 0, &child, nullptr) == ncclInvalidUsage);
+    CHECK(has(emulator::last_message(), "under way"));
+    CHECK(r.failure() == "");
+    if (rank == 0)
+      CHECK(ncclCommSplit(r.comm, 0, 0, &child, nullptr) == ncclInvalidUsage);
+    else
+      ncclAllReduce(x, x, 20, ncclFloat, ncclSum, r.comm, r.stream);
+    failure[rank] = r.failure();
+    ncclCommAbort(r.comm);
+    CHECK(ncclCommSplit(r.comm, 0, 0, &child, nullptr) == ncclInvalidArgument);
+    CHECK(ncclAllReduce(x, x, 20, ncclFloat, ncclSum, r.comm, r.stream) == ncclInvalidArgument);
+    CHECK(has(emulator::last_message(), "or aborted"));
+    r.comm = nullptr;
+  });
+  CHECK(has(failure[0], "mismatched collectives: rank 0 calls CommSplit"));
+  CHECK(has(failure[1], "rank 0 calls CommSplit"));
+}
+
 TEST_CASE("buffers of collectives lie on the device") {
   in_threads(1, [](int rank, const ncclUniqueId& id) {
     Rank r(rank, 1, id, 0);
