@@ -18,6 +18,9 @@ class Ranks {
   /// Those of a launch, once all are there; `facts` must be the same on every one. With one rank nothing is
   /// done.
   Ranks(const Launch& launch, Device device, const std::vector<Fact>& facts);
+  /// Those of a communicator.
+  Ranks(std::unique_ptr<Communicator> communicator, Device device)
+      : communicator_(std::move(communicator)), device_(device) {}
 
   int rank() const { return communicator_->rank(); }
   int size() const { return communicator_->size(); }
