@@ -130,14 +130,17 @@ Job<T> slice(Job<T> job, int64_t k0, int64_t depth) {
   return job;
 }
 
-/// May B stay as it is? Rows of whole vectors, unless they are so far apart that a few sets of the cache
-/// would have to hold them all. Where rows are added up once (the gradient of a weight), packing would cost a
-/// tenth.
+/// May B of n columns stay as it is? Rows of whole vectors, unless they are so far apart that a few sets of
+/// the cache would have to hold them all. Where rows are added up once (the gradient of a weight), packing
+/// would cost a tenth.
+template <class T>
+bool in_place(Trans tb, int64_t n, int64_t ldb) {
+  constexpr int64_t kSets = 1024;  // bytes
+  return tb == Trans::no && n % kernel<T>().lanes == 0 && ldb * int64_t(sizeof(T)) % kSets != 0;
+}
 template <class T>
 bool in_place(const Job<T>& job) {
-  constexpr int64_t kSets = 1024;  // bytes
-  return job.tb == Trans::no && job.product.end % kernel<T>().lanes == 0 &&
-         job.ldb * int64_t(sizeof(T)) % kSets != 0;
+  return in_place<T>(job.tb, job.product.end, job.ldb);
 }
 
 /// Packs every B that needs it, then multiplies.
@@ -275,7 +278,7 @@ void PackedMatrix<T>::pack(Trans tb, const T* b, int64_t ldb, int64_t columns) c
 
 template <class T>
 void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatrix<T>& b, const Window& w,
-                 T beta, T* c, int64_t ldc) {
+                 T beta, T* c, int64_t ldc, const T* bias) {
   if (m == 0 || w.columns == 0) return;
   kernel<T>().multiply({.m = m,
                         .k = w.rows,
@@ -289,6 +292,7 @@ void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatri
                         .packed_k = b.k(),
                         .packed_n = b.n(),
                         .beta = beta,
+                        .bias = bias,
                         .c = c,
                         .ldc = ldc});
 }
@@ -297,6 +301,12 @@ template <class T>
 void gemm_serial(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
                  int64_t ldb, T beta, T* c, int64_t ldc) {
   if (m == 0 || n == 0) return;
+  if (in_place<T>(tb, n, ldb)) {
+    Product<T> product = make_job(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc).product;
+    product.b = b;
+    product.ldb = ldb;
+    return kernel<T>().multiply(product);
+  }
   const PackedMatrix<T> packed(k, n);
   packed.pack(tb, b, ldb, n);
   gemm_serial(ta, m, a, lda, packed, {0, k, 0, n}, beta, c, ldc);
@@ -343,7 +353,7 @@ void gemm_grouped_reduce(int64_t experts, const int32_t* offsets, int64_t m, int
 #define RMOE_INSTANTIATE(T)                                                                                  \
   template class PackedMatrix<T>;                                                                            \
   template void gemm_serial<T>(Trans, int64_t, const T*, int64_t, const PackedMatrix<T>&, const Window&, T,  \
-                               T*, int64_t);                                                                 \
+                               T*, int64_t, const T*);                                                       \
   template void gemm_serial<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*,         \
                                int64_t, T, T*, int64_t);                                                     \
   template void gemm<T>(Trans, Trans, int64_t, int64_t, int64_t, const T*, int64_t, const T*, int64_t, T,    \

@@ -30,17 +30,17 @@ class PackedMatrix {
 };
 
 /// Rows [row, row + rows) and columns [column, column + columns) of a right factor. `column` is 0 or, if the
-/// factor's n is a multiple of kWindow, one too.
+/// factor's n is a multiple of kWindow, a multiple of 16.
 struct Window {
   int64_t row, rows, column, columns;
 };
 constexpr int64_t kWindow = 64;
 
 /// C [m, columns] = beta C + op(A) [m, rows] times a window of B, in the calling thread: the block that fused
-/// kernels are built from.
+/// kernels are built from. bias_n, if there is one, is added to every row.
 template <class T>
 void gemm_serial(Trans ta, int64_t m, const T* a, int64_t lda, const PackedMatrix<T>& b, const Window& window,
-                 T beta, T* c, int64_t ldc);
+                 T beta, T* c, int64_t ldc, const T* bias = nullptr);
 
 /// While it lives, the parallel products of fp32 called in this thread round their factors to bf16, or do
 /// not. Sums, and what is added to them, stay fp32. gemm_serial, which attention is built from, never rounds.
@@ -55,7 +55,7 @@ class Bf16Products {
   bool before_;
 };
 
-/// One product in the calling thread.
+/// One product in the calling thread. A B of whole vectors is read where it is.
 template <class T>
 void gemm_serial(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
                  int64_t ldb, T beta, T* c, int64_t ldc);

@@ -30,7 +30,7 @@ template <class T>
 struct Product {
   int64_t m, k;
   int64_t first = 0;               // A begins there: its element [m,0] meets row `first` of B
-  int64_t begin = 0, end;          // begin is the first column of a panel
+  int64_t begin = 0, end;          // begin: next_panel
   const T* a;                      // [m,k], or [k,m] if transposed
   int64_t lda;                     // between stored rows
   bool transposed = false;         // A is
@@ -51,7 +51,8 @@ struct Kernel {
   /// has `columns` columns, the rest become zeros.
   void (*pack)(T* packed, bool transposed, int64_t k, int64_t n, const T* b, int64_t ldb, int64_t columns,
                int64_t begin, int64_t end);
-  /// First column of the panel behind the one that begins at `column`.
+  /// First column of the panel behind the one that begins at `column`; if n is a multiple of kWindow, behind
+  /// the one that has it.
   int64_t (*next_panel)(int64_t n, int64_t column);
   void (*multiply)(const Product<T>& product);
 

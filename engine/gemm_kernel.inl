@@ -90,10 +90,27 @@ void pack_straight(T* to, int64_t stride, const T* b, int64_t ldb, int64_t depth
       for (int64_t j = 0; j < L; ++j) to[i * stride + j] = j < columns ? b[i * ldb + j] : T(0);
 }
 
+/// Are all panels of n columns as wide as may be?
+template <class T>
+bool even_panels(int64_t n) {
+  return vectors<T>(n) % RMOE_MOST_VECTORS == 0;
+}
+
+/// The panel that holds `column`, which is its first one unless panels are even.
+template <class T>
+struct Panel {
+  int64_t begin, end;
+};
+template <class T>
+Panel<T> panel_at(int64_t n, int64_t column) {
+  constexpr int64_t L = kLanes<T>, kMost = RMOE_MOST_VECTORS * L;
+  if (even_panels<T>(n)) return {column / kMost * kMost, (column / kMost + 1) * kMost};
+  return {column, column + panel_width(vectors<T>(n) - column / L) * L};
+}
+
 template <class T>
 int64_t next_panel(int64_t n, int64_t column) {
-  constexpr int64_t L = kLanes<T>;
-  return column + panel_width(vectors<T>(n) - column / L) * L;
+  return panel_at<T>(n, column).end;
 }
 
 template <class T>
@@ -235,30 +252,44 @@ struct Depth {
   int64_t from, to;
 };
 
-/// All rows by the panels [first, last) of one block of k.
+/// Tile t of `tiles` by the panel that has column j, in one block of k. Returns the first column behind it.
+template <class T>
+int64_t multiply_panel(const Product<T>& p, int64_t tiles, int64_t t, int64_t j, Depth k) {
+  constexpr int64_t L = kLanes<T>;
+  const int64_t row = row_of_tile(p.m, tiles, t), rows = row_of_tile(p.m, tiles, t + 1) - row;
+  const int64_t at = k.from - p.first, block = k.from / kDepth<T> * kDepth<T>;
+  const Panel<T> panel = panel_at<T>(p.packed_n, j);
+  Tile<T> tile{{}, p.lda, p.ldb, p.c + row * p.ldc + j - p.begin, p.ldc, p.end - j, p.beta, nullptr};
+  if (at > 0) tile.beta = 1;
+  if (at == 0 && p.bias) tile.bias = p.bias + j - p.begin;
+  if (p.transposed)
+    tile.a[0] = p.a + at * p.lda + row;
+  else
+    for (int64_t r = 0; r < rows; ++r) tile.a[r] = p.a + (row + r) * p.lda + at;
+  const T* b = p.b + k.from * p.ldb + j;
+  if (p.ldb == 0) {
+    tile.ldb = panel.end - panel.begin;
+    b += block * vectors<T>(p.packed_n) * L + panel.begin * least(kDepth<T>, p.packed_k - block) +
+         (k.from - block) * tile.ldb - panel.begin;
+  }
+  const int64_t width = least(panel.end - j, vectors<T>(tile.columns) * L) / L;
+  tile_function<T>(p.transposed, rows, width)(k.to - k.from, b, tile);
+  return panel.end;
+}
+
+/// All rows by the panels [first, last) of one block of k. A panel that fits the first-level cache stays
+/// there for all rows; else a tile's rows of A do for all panels.
 template <class T>
 void multiply_block(const Product<T>& p, int64_t first, int64_t last, Depth k) {
-  const int64_t block = k.from / kDepth<T> * kDepth<T>, block_depth = least(kDepth<T>, p.packed_k - block);
-  const T* packed = p.b + block * vectors<T>(p.packed_n) * kLanes<T>;
-  const int64_t tiles = (p.m + kTileRows - 1) / kTileRows, at = k.from - p.first;
-  for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t row = row_of_tile(p.m, tiles, t), rows = row_of_tile(p.m, tiles, t + 1) - row;
-    Tile<T> tile{{}, p.lda, 0, nullptr, p.ldc, 0, at == 0 ? p.beta : sum_t<T>(1), nullptr};
-    if (p.transposed)
-      tile.a[0] = p.a + at * p.lda + row;
-    else
-      for (int64_t r = 0; r < rows; ++r) tile.a[r] = p.a + (row + r) * p.lda + at;
-    for (int64_t j = first, next; j < last; j = next) {
-      next = next_panel<T>(p.packed_n, j);
-      tile.c = p.c + row * p.ldc + j - p.begin;
-      tile.columns = p.end - j;
-      tile.bias = at == 0 && p.bias ? p.bias + j - p.begin : nullptr;
-      tile.ldb = p.ldb ? p.ldb : next - j;
-      const T* panel =
-          p.ldb ? p.b + k.from * p.ldb + j : packed + j * block_depth + (k.from - block) * (next - j);
-      tile_function<T>(p.transposed, rows, (next - j) / kLanes<T>)(k.to - k.from, panel, tile);
-    }
-  }
+  constexpr int64_t kCached = 5 * 1024;  // numbers
+  const int64_t tiles = (p.m + kTileRows - 1) / kTileRows;
+  const bool panels_stay = (k.to - k.from) * RMOE_MOST_VECTORS * kLanes<T> <= kCached;
+  if (panels_stay)
+    for (int64_t j = first, next = j; j < last; j = next)
+      for (int64_t t = 0; t < tiles; ++t) next = multiply_panel(p, tiles, t, j, k);
+  else
+    for (int64_t t = 0; t < tiles; ++t)
+      for (int64_t j = first; j < last;) j = multiply_panel(p, tiles, t, j, k);
 }
 
 template <class T>

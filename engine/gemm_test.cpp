@@ -340,16 +340,19 @@ TEST_CASE_TEMPLATE("gemm_serial multiplies by a window of a packed matrix", T, f
   const std::vector<T> a = numbers<T>(m * k, 1), b = numbers<T>(k * n, 2);
   const PackedMatrix<T> packed(k, n);
   packed.pack(Trans::no, b.data(), n, columns);
+  const std::vector<T> bias = numbers<T>(n, 3);
   for (const Window& w : {Window{0, k, 0, n}, Window{500, 30, kWindow, 70}, Window{3, 1050, 2 * kWindow, 61},
-                          Window{512, 0, 0, 9}}) {
-    std::vector<double> wanted(m * w.columns, 1);
+                          Window{0, 600, 16, 90}, Window{7, 90, kWindow + 48, 20}, Window{512, 0, 0, 9}}) {
+    std::vector<double> wanted(m * w.columns);
     for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < w.columns; ++j)
+      for (int64_t j = 0; j < w.columns; ++j) {
+        wanted[i * w.columns + j] = 1 + bias[j];
         for (int64_t l = 0; l < w.rows; ++l)
           if (w.column + j < columns)
             wanted[i * w.columns + j] += double(a[i * k + l]) * double(b[(w.row + l) * n + w.column + j]);
+      }
     std::vector<T> c(m * w.columns, T(1));
-    gemm_serial<T>(Trans::no, m, a.data(), k, packed, w, T(1), c.data(), w.columns);
+    gemm_serial<T>(Trans::no, m, a.data(), k, packed, w, T(1), c.data(), w.columns, bias.data());
     check_product(concat("window at ", w.row, ", ", w.column), c, wanted, k);
   }
 }

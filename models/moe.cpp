@@ -2,11 +2,8 @@
 
 #include "engine/gemm.hpp"
 #include "models/spread_experts.hpp"
-#include "ops/activation/activation.hpp"
-#include "ops/dropout/dropout.hpp"
 #include "ops/elementwise/elementwise.hpp"
 #include "ops/experts/experts.hpp"
-#include "ops/grouped_linear/grouped_linear.hpp"
 #include "ops/reshape/reshape.hpp"
 #include "ops/swiglu/swiglu.hpp"
 
@@ -31,15 +28,12 @@ ReluExperts::ReluExperts(const Scope& scope, const ModelConfig& model)
   b2 = scope.parameter("b2", {E, C}, Init::constant(0));
 }
 
+// Dropout's masks follow the token, not the sorted row: a run with other routes drops the same units.
 Var ReluExperts::operator()(const Var& x, const Routes& routes, const Var& gates, const Context& context,
                             int64_t T) const {
-  Var hidden = relu(grouped_linear(expert_dispatch(x, routes), w1, b1, routes.offsets));  // [M,F]
-  if (context.training) {
-    const RandomStream random = context.random(path, T * routes.top_k * hidden.dim(-1));
-    hidden =
-        dropout(hidden, dropout_p, random, routes.assignment);  // masks follow the token, not the sorted row
-  }
-  return expert_combine(grouped_linear(hidden, w2, b2, routes.offsets), gates, routes);
+  const double p = context.training ? dropout_p : 0;
+  const RandomStream random = context.random(path, T * routes.top_k * w1.dim(1));
+  return relu_experts(x, routes, gates, w1, b1, w2, b2, p, random);
 }
 
 SwigluExperts::SwigluExperts(const Scope& scope, const ModelConfig& model) : ranks(scope.ranks()) {

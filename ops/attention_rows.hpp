@@ -29,6 +29,10 @@ inline int64_t parts_per_head(int64_t heads, int64_t blocks) {
 
 constexpr int64_t kAligned = 16;  // columns of a product: whole vectors of any kind
 
+/// Rows of a block that enter products together: less than the block, so that what the mask leaves out at its
+/// edges, which a product cannot, is little. Scores are whole vectors for every group.
+constexpr int64_t kGroup = kAligned;
+
 inline int64_t whole(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 /// Rows [count, D] of one head, packed both ways: against queries [D, count], against scores [count, D].

@@ -48,16 +48,40 @@ struct KeysValues {
 /// Rows of scores: whole vectors, off the powers of two, at which they would share a few sets of the cache.
 int64_t score_stride(int64_t width) { return whole(width, 32) + kAligned; }
 
-/// Softmax of a block's scores [rows, width], rows `stride` apart, whose row r sees first + r keys:
-/// probabilities but for their factor, zero behind.
+/// Rows [row, row + count) of a block and the keys that the last of them sees.
+struct Group {
+  int64_t row, count, keys;
+};
+
+/// f(group) for the rows of a block, row r of which sees the first `first` + r of `width` keys.
+template <class F>
+void for_groups(int64_t rows, int64_t first, int64_t width, F&& f) {
+  for (int64_t row = 0; row < rows; row += kGroup) {
+    const int64_t count = std::min(kGroup, rows - row);
+    f(Group{row, count, std::clamp<int64_t>(first + row + count - 1, 0, width)});
+  }
+}
+
+/// f(begin, end, row): keys [begin, end) are seen by no row before `row`. Their ends are those of groups.
+template <class F>
+void for_keys(int64_t first, int64_t width, F&& f) {
+  const int64_t all = std::clamp<int64_t>(first - 1, 0, width);  // seen by every row
+  if (all > 0) f(int64_t{0}, all, int64_t{0});
+  for (int64_t begin = all, end; begin < width; begin = end) {
+    const int64_t row = begin - first + 1;
+    end = std::min(width, begin + kGroup - row % kGroup);
+    f(begin, end, row);
+  }
+}
+
+/// Softmax of a group's scores, rows `stride` apart: probabilities but for their factor, zero behind.
 template <class T>
-void softmax_block(T* scores, int64_t stride, T* inverse_sum, T* lse, int64_t first, int64_t rows,
-                   int64_t width) {
-  for (int64_t r = 0; r < rows; ++r) {
+void softmax_group(T* scores, int64_t stride, T* inverse_sum, T* lse, int64_t first, const Group& group) {
+  for (int64_t r = group.row; r < group.row + group.count; ++r) {
     T* x = scores + r * stride;
     const int64_t seen = first + r;
     const SoftmaxRow<T> row = exp_row(x, seen);
-    std::fill(x + seen, x + width, T(0));
+    std::fill(x + seen, x + group.keys, T(0));
     inverse_sum[r] = row.inverse_sum;
     lse[r] = row.lse;
   }
@@ -98,16 +122,20 @@ class Backward {
     const int64_t seen = first + rows - 1;
     for (int64_t s = 0; s < seen; s += kKeys) {
       const int64_t width = std::min(kKeys, seen - s);
-      recompute(dy, lse, s, first, rows, width);
-      if (dq)
-        gemm_serial<T>(kNo, rows, ds.data(), stride, head.keys.of_scores, {s, width, 0, Dp}, T(s > 0),
-                       dquery.data(), Dp);
-      if (want_keys)
-        gemm_serial<T>(kYes, width, ds.data(), stride, queries, {0, rows, 0, Dp}, 1, dkeys.data() + s * Dp,
-                       Dp);
-      if (want_values)
-        gemm_serial<T>(kYes, width, p.data(), stride, outputs, {0, rows, 0, Dp}, 1, dvalues.data() + s * Dp,
-                       Dp);
+      for_groups(rows, first - s, width, [&](const Group& group) {
+        recompute(dy, lse, s, first - s, group);
+        if (dq) add_to_queries(s, group);
+      });
+      for_keys(first - s, width, [&](int64_t begin, int64_t end, int64_t row) {
+        const int64_t from = row * stride + begin, to = (s + begin) * Dp;
+        const Window below{row, rows - row, 0, Dp};
+        if (want_keys)
+          gemm_serial<T>(kYes, end - begin, ds.data() + from, stride, queries, below, 1, dkeys.data() + to,
+                         Dp);
+        if (want_values)
+          gemm_serial<T>(kYes, end - begin, p.data() + from, stride, outputs, below, 1, dvalues.data() + to,
+                         Dp);
+      });
     }
     if (!dq) return;
     for (int64_t r = 0; r < rows; ++r)
@@ -121,18 +149,26 @@ class Backward {
  private:
   static constexpr int64_t kKeys = 512;  // per pass: p and ds of a block stay in L2
 
-  /// p and ds of a block against keys s .. s + width, zero behind the diagonal.
-  void recompute(const T* dy, const T* lse, int64_t s, int64_t first, int64_t rows, int64_t width) {
-    const int64_t D = n.D;
-    gemm_serial<T>(kNo, rows, query.data(), D, head.keys.of_queries, {0, D, s, width}, 0, p.data(), stride);
-    gemm_serial<T>(kNo, rows, dy, n.H * D, head.values.of_queries, {0, D, s, width}, 0, ds.data(), stride);
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t seen = std::clamp<int64_t>(first + r - s, 0, width);
+  /// p and ds of a group against keys from s on, of which row r sees the first `first` + r; zero behind.
+  void recompute(const T* dy, const T* lse, int64_t s, int64_t first, const Group& group) {
+    const int64_t D = n.D, C = n.H * D, at = group.row * stride;
+    const Window keys{0, D, s, whole(group.keys, kAligned)};
+    gemm_serial<T>(kNo, group.count, query.data() + group.row * D, D, head.keys.of_queries, keys, 0,
+                   p.data() + at, stride);
+    gemm_serial<T>(kNo, group.count, dy + group.row * C, C, head.values.of_queries, keys, 0, ds.data() + at,
+                   stride);
+    for (int64_t r = group.row; r < group.row + group.count; ++r) {
+      const int64_t seen = std::clamp<int64_t>(first + r, 0, group.keys);
       T *pr = p.data() + r * stride, *dsr = ds.data() + r * stride;
       softmax_row_backward<T>(pr, dsr, nullptr, seen, lse[r], delta[r]);
-      std::fill(pr + seen, pr + width, T(0));
-      std::fill(dsr + seen, dsr + width, T(0));
+      std::fill(pr + seen, pr + group.keys, T(0));
+      std::fill(dsr + seen, dsr + group.keys, T(0));
     }
+  }
+
+  void add_to_queries(int64_t s, const Group& group) {
+    gemm_serial<T>(kNo, group.count, ds.data() + group.row * stride, stride, head.keys.of_scores,
+                   {s, group.keys, 0, Dp}, T(s > 0), dquery.data() + group.row * Dp, Dp);
   }
 
   void store(T* to, const Scratch<T>& sums) const {
@@ -160,14 +196,17 @@ void causal_attention_fwd(T* o, acc_t<T>* lse, const T* q, const T* k, const T* 
     const Scratch<T> query(cut.rows * D), scores(cut.rows * stride), out(cut.rows * Dp),
         inverse_sum(cut.rows);
     for_blocks(unit, cut, n, [&](int64_t h, int64_t t, int64_t rows, int64_t first) {
-      const int64_t at = (unit.b * n.T + t) * C + h * D, width = first + rows - 1;
+      const int64_t at = (unit.b * n.T + t) * C + h * D;
       copy_rows(query.data(), q + at, C, rows, D, T(1) / std::sqrt(T(D)));
-      gemm_serial<T>(kNo, rows, query.data(), D, head.keys.of_queries, {0, D, 0, width}, 0, scores.data(),
-                     stride);
-      softmax_block(scores.data(), stride, inverse_sum.data(), lse + (unit.b * n.H + h) * n.T + t, first,
-                    rows, width);
-      gemm_serial<T>(kNo, rows, scores.data(), stride, head.values.of_scores, {0, width, 0, Dp}, 0,
-                     out.data(), Dp);
+      for_groups(rows, first, first + rows - 1, [&](const Group& group) {
+        T* group_scores = scores.data() + group.row * stride;
+        gemm_serial<T>(kNo, group.count, query.data() + group.row * D, D, head.keys.of_queries,
+                       {0, D, 0, whole(group.keys, kAligned)}, 0, group_scores, stride);
+        softmax_group(scores.data(), stride, inverse_sum.data(), lse + (unit.b * n.H + h) * n.T + t, first,
+                      group);
+        gemm_serial<T>(kNo, group.count, group_scores, stride, head.values.of_scores, {0, group.keys, 0, Dp},
+                       0, out.data() + group.row * Dp, Dp);
+      });
       scale_rows(o + at, C, out.data(), Dp, inverse_sum.data(), rows, D);
     });
   });

@@ -82,6 +82,8 @@ TEST_CASE("causal_attention in several backward passes over the keys") {
     const GradcheckResult result = gradcheck([&] { return c.op(in); }, in, {.most = 7});
     CHECK_MESSAGE(result.error < 1e-7, result.where);
   }
+  // The last pass begins between the first and the last key that the queries see themselves.
+  check_op(sized("", 1, 40, 1, 1, 1, 1010));
 }
 
 TEST_CASE("causal_attention of the last queries alone is that of all queries, cut off") {

@@ -168,6 +168,7 @@ void launch_hidden(bf16* d_gate_up, bf16* gated_h, float* dots, const bf16* dy, 
 
 }  // namespace
 
+template <>
 void swiglu_experts_bwd_hidden(bf16* d_gate_up, bf16* gated_h, float* dots, const bf16* dout, const bf16* w2,
                                const float* gates, const bf16* gate_up, const ExpertRows& rows) {
   if (rows.F == 0) return;
@@ -177,6 +178,7 @@ void swiglu_experts_bwd_hidden(bf16* d_gate_up, bf16* gated_h, float* dots, cons
     launch_hidden<WideTile>(d_gate_up, gated_h, dots, dout, w2, gates, gate_up, rows);
 }
 
+template <>
 void swiglu_experts_bwd_x(bf16* dx_rows, const bf16* d_gate_up, const bf16* w1, const bf16* w3,
                           const ExpertRows& rows) {
   using Tile = WideTile;
@@ -185,6 +187,7 @@ void swiglu_experts_bwd_x(bf16* dx_rows, const bf16* d_gate_up, const bf16* w1, 
                      device_pointer(w1), device_pointer(w3), groups_of(rows), int(rows.F), int(rows.C));
 }
 
+template <>
 void swiglu_experts_bwd_w13(float* dw1, float* dw3, const bf16* x, const bf16* d_gate_up,
                             const ExpertRows& rows, double beta1, double beta3) {
   const Scratch<int32_t> tokens(rows.M);
@@ -194,8 +197,8 @@ void swiglu_experts_bwd_w13(float* dw1, float* dw3, const bf16* x, const bf16* d
                    groups_of(rows));
 }
 
-void swiglu_experts_bwd_w2(float* dw2, const bf16* dout, const bf16* gated_h, const ExpertRows& rows,
-                           double beta) {
+template <>
+void experts_bwd_w2(float* dw2, const bf16* dout, const bf16* gated_h, const ExpertRows& rows, double beta) {
   const Scratch<int32_t> tokens(rows.M);
   find_tokens(tokens.data(), rows);
   const WeightGradient<false> gradient{dw2, int(rows.C), int(rows.F), float(beta)};

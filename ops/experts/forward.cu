@@ -2,6 +2,7 @@
 // and w3 come interleaved by eight, so that an accumulator's four neighbouring fragments are gate, up, gate,
 // up of the same hidden units: the activation needs nothing of other threads.
 #include "ops/experts/swiglu.cuh"
+#include "ops/grouped_linear/kernels.hpp"
 
 namespace rmoe::cuda {
 namespace {
@@ -57,15 +58,18 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
 
 }  // namespace
 
-void swiglu_experts_fwd(bf16* gate_up, bf16* h, const bf16* x, const bf16* w1, const bf16* w3,
-                        const ExpertRows& rows) {
+template <>
+void swiglu_experts_fwd(bf16* gate_up, bf16* outputs, const bf16* x, const bf16* w1, const bf16* w3,
+                        const bf16* w2, const ExpertRows& rows) {
   using Tile = WideTile;
-  if (rows.M * rows.F == 0) return;
+  const Scratch<bf16> h(rows.M * rows.F);
   const Groups groups{rows.offsets, int(rows.M), int(rows.E)};
   const int blocks = most_row_tiles(rows.M, rows.E, Tile::kRows) * divide_up(2 * rows.F, Tile::kColumns);
-  launch_tiles<Tile>(&swiglu_fwd_kernel<Tile>, blocks, device_pointer(gate_up), device_pointer(h),
-                     device_pointer(x), device_pointer(w1), device_pointer(w3), rows.assignment, groups,
-                     int(rows.K), int(rows.F), int(rows.C));
+  if (rows.M * rows.F > 0)
+    launch_tiles<Tile>(&swiglu_fwd_kernel<Tile>, blocks, device_pointer(gate_up), device_pointer(h.data()),
+                       device_pointer(x), device_pointer(w1), device_pointer(w3), rows.assignment, groups,
+                       int(rows.K), int(rows.F), int(rows.C));
+  grouped_linear_fwd<bf16>(outputs, h.data(), w2, nullptr, rows.offsets, rows.M, rows.E, rows.C, rows.F);
 }
 
 }  // namespace rmoe::cuda

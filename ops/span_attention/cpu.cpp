@@ -42,6 +42,20 @@ struct Unit {
   int64_t row(const SpanSizes& n) const { return (b * n.H + h) * n.T + begin; }
 };
 
+/// Rows [row, row + count) of a block of queries.
+struct Group {
+  int64_t row, count;
+};
+
+/// All rows, where keys at one edge of the band would be at its other edge too.
+int64_t group_rows(int64_t rows, int64_t slots) { return slots > kRows ? std::min(kGroup, rows) : rows; }
+
+template <class F>
+void for_groups(int64_t rows, int64_t slots, F&& f) {
+  const int64_t group = group_rows(rows, slots);
+  for (int64_t row = 0; row < rows; row += group) f(Group{row, std::min(group, rows - row)});
+}
+
 /// Scores of a block of queries in one buffer with two views. By key: query r, key s (from the first that
 /// query 0 sees) at r * by_key + s. By slot: its slot j is key r + j, hence at r * by_slot + j with by_slot =
 /// by_key +
@@ -51,16 +65,30 @@ struct Band {
   explicit Band(int64_t slots)
       : by_slot((kRows + slots + 15) / 16 * 16), by_key(by_slot - 1), scores(kRows * by_slot) {}
   T* row(int64_t r) const { return scores.data() + r * by_slot; }
-  /// Zeroes what lies outside the band, where products over all keys of the block read too.
-  void clear_outside(int64_t rows, int64_t slots) const {
-    for (int64_t r = 0; r < rows; ++r) {
-      std::fill_n(row(r) - r, r, T(0));
-      std::fill_n(row(r) + slots, rows - 1 - r, T(0));
+  /// Zeroes what lies outside the band, where products over all keys of a group read too.
+  void clear_outside(const Group& group, int64_t slots) const {
+    for (int64_t r = 0; r < group.count; ++r) {
+      std::fill_n(row(group.row + r) - r, r, T(0));
+      std::fill_n(row(group.row + r) + slots, group.count - 1 - r, T(0));
     }
   }
   int64_t by_slot, by_key;
   Scratch<T> scores;
 };
+
+/// f(begin, end, from, to): keys [begin, end) of a block's are seen by no other rows than [from, to). At both
+/// edges of the band they end where those of groups do.
+template <class F>
+void for_keys(int64_t rows, int64_t slots, F&& f) {
+  const int64_t keys = rows + slots - 1, group = group_rows(rows, slots);
+  if (group == rows) return f(int64_t{0}, keys, int64_t{0}, rows);
+  for (int64_t s = 0; s < rows - 1; s += group) {
+    const int64_t end = std::min(s + group, rows - 1);
+    f(s, end, int64_t{0}, end);
+  }
+  f(rows - 1, slots - 1, int64_t{0}, rows);
+  for (int64_t s = slots - 1; s < keys; s += group) f(s, std::min(s + group, keys), s - slots + 1, rows);
+}
 
 /// A row of the dropout mask as factors: 0 or 1 / (1 - dropout).
 template <class T>
@@ -104,13 +132,23 @@ class Head {
     copy_rows(query.data(), in.q + unit.first_query(in.n) + t * C, C, rows, D, T(1) / std::sqrt(T(D)));
   }
 
+  /// Products of a group's rows of x, each `stride` apart, with its keys; the block's first query is
+  /// unit.begin + t, the first of its slots `slot`. A column more than keys, for whole vectors, stays behind
+  /// the band.
+  void by_keys(const Band<T>& band, const PackedKeys<T>& with, const T* x, int64_t stride, int64_t t,
+               const Group& group, int64_t slot, int64_t count) const {
+    const int64_t column = t + slot + group.row, keys = group.count + count - 1;
+    const int64_t columns = std::min(whole(keys, kAligned), whole(unit.keys, kWindow) - column);
+    gemm_serial<T>(kNo, group.count, x + group.row * stride, stride, with.of_queries,
+                   {0, in.n.D, column, columns}, 0, band.row(group.row), band.by_key);
+  }
+
   /// Scores of the loaded queries, unit.begin + t onwards, for slots [slot, slot + count).
-  void scores(const Band<T>& band, int64_t t, int64_t rows, int64_t slot, int64_t count) const {
+  void scores(const Band<T>& band, int64_t t, const Group& group, int64_t slot, int64_t count) const {
     const int64_t D = in.n.D;
-    T* s = band.scores.data();
-    gemm_serial<T>(kNo, rows, query.data(), D, keys.of_queries, {0, D, t + slot, rows + count - 1}, 0, s,
-                   band.by_key);
-    gemm_serial<T>(kNo, rows, query.data(), D, slots.of_queries, {0, D, slot, count}, 1, s, band.by_slot);
+    by_keys(band, keys, query.data(), D, t, group, slot, count);
+    gemm_serial<T>(kNo, group.count, query.data() + group.row * D, D, slots.of_queries, {0, D, slot, count},
+                   1, band.row(group.row), band.by_slot);
   }
 
   const Inputs<T>& in;
@@ -154,18 +192,24 @@ class Backward {
     queries.pack(kNo, head.query.data(), D, D);
     outputs.pack(kNo, dyt, C, D);
     for (int64_t slot = 0; slot < L; slot += kSlots) {
-      const int64_t slots = std::min(kSlots, L - slot), width = rows + slots - 1, at = t + slot;
-      recompute(dyt, lse + t, t, rows, slot, slots);
-      if (dq) add_to_queries(at, slot, rows, slots);
+      const int64_t slots = std::min(kSlots, L - slot);
+      for_groups(rows, slots, [&](const Group& group) {
+        recompute(dyt, lse + t, t, group, slot, slots);
+        if (dq) add_to_queries(t, group, slot, slots);
+      });
       if (dkey_pe)
         gemm_serial<T>(kYes, slots, ds.scores.data(), ds.by_slot, queries, {0, rows, 0, Dp}, 1,
                        dkey_pe + slot * Dp, Dp);
-      if (want_keys)
-        gemm_serial<T>(kYes, width, ds.scores.data(), ds.by_key, queries, {0, rows, 0, Dp}, 1,
-                       dkeys.data() + at * Dp, Dp);
-      if (want_values)
-        gemm_serial<T>(kYes, width, p.scores.data(), p.by_key, outputs, {0, rows, 0, Dp}, 1,
-                       dvalues.data() + at * Dp, Dp);
+      for_keys(rows, slots, [&](int64_t begin, int64_t end, int64_t from, int64_t to) {
+        const int64_t at = from * ds.by_key + begin, key = (t + slot + begin) * Dp;
+        const Window some{from, to - from, 0, Dp};
+        if (want_keys)
+          gemm_serial<T>(kYes, end - begin, ds.scores.data() + at, ds.by_key, queries, some, 1,
+                         dkeys.data() + key, Dp);
+        if (want_values)
+          gemm_serial<T>(kYes, end - begin, p.scores.data() + at, p.by_key, outputs, some, 1,
+                         dvalues.data() + key, Dp);
+      });
     }
     if (!dq) return;
     const T scale = T(1) / std::sqrt(T(D));
@@ -179,27 +223,28 @@ class Backward {
 
  private:
   /// p (dropout applied) and the gradient of the scores, zero outside the band.
-  void recompute(const T* dy, const T* lse, int64_t t, int64_t rows, int64_t slot, int64_t slots) {
-    const int64_t D = in.n.D;
-    head.scores(p, t, rows, slot, slots);
-    gemm_serial<T>(kNo, rows, dy, in.n.H * D, head.values.of_queries, {0, D, t + slot, rows + slots - 1}, 0,
-                   ds.scores.data(), ds.by_key);
+  void recompute(const T* dy, const T* lse, int64_t t, const Group& group, int64_t slot, int64_t slots) {
+    head.scores(p, t, group, slot, slots);
+    head.by_keys(ds, head.values, dy, in.n.H * in.n.D, t, group, slot, slots);
     const T scale = T(1 / (1 - in.dropout));
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = group.row; r < group.row + group.count; ++r) {
       if (mask)
         expand_mask(keep.data(), mask + (unit.row(in.n) + t + r) * in.n.mask_words() + slot / 32, slots,
                     scale);
       softmax_row_backward<T>(p.row(r), ds.row(r), keep.data(), slots, lse[r], delta[r]);
     }
-    p.clear_outside(rows, slots);
-    ds.clear_outside(rows, slots);
+    p.clear_outside(group, slots);
+    ds.clear_outside(group, slots);
   }
 
-  void add_to_queries(int64_t key, int64_t slot, int64_t rows, int64_t slots) const {
-    gemm_serial<T>(kNo, rows, ds.scores.data(), ds.by_key, head.keys.of_scores,
-                   {key, rows + slots - 1, 0, Dp}, T(slot > 0), dquery.data(), Dp);
-    gemm_serial<T>(kNo, rows, ds.scores.data(), ds.by_slot, head.slots.of_scores, {slot, slots, 0, Dp}, 1,
-                   dquery.data(), Dp);
+  void add_to_queries(int64_t t, const Group& group, int64_t slot, int64_t slots) const {
+    const int64_t key = t + slot + group.row;
+    const T* scores = ds.row(group.row);
+    T* to = dquery.data() + group.row * Dp;
+    gemm_serial<T>(kNo, group.count, scores, ds.by_key, head.keys.of_scores,
+                   {key, group.count + slots - 1, 0, Dp}, T(slot > 0), to, Dp);
+    gemm_serial<T>(kNo, group.count, scores, ds.by_slot, head.slots.of_scores, {slot, slots, 0, Dp}, 1, to,
+                   Dp);
   }
 
   /// Other parts of the head see other keys: the rest of this part's buffer is zero.
@@ -242,21 +287,23 @@ void span_attention_fwd(T* o, acc_t<T>* lse, int32_t* mask, const T* q, const T*
     for (int64_t t = 0; t < unit.end - unit.begin; t += kRows) {
       const int64_t rows = std::min(kRows, unit.end - unit.begin - t), row = unit.row(n) + t;
       head.load_queries(t, rows);
-      head.scores(p, t, rows, 0, n.L);
-      for (int64_t r = 0; r < rows; ++r) {
-        const SoftmaxRow<T> softmax = exp_row(p.row(r), n.L);
-        inverse_sum[r] = softmax.inverse_sum;
-        lse[row + r] = softmax.lse;
-        if (dropout > 0) {
-          auto* words = reinterpret_cast<uint32_t*>(mask) + (row + r) * n.mask_words();
-          uniform_at_least(words, n.L, dropout, seed, stream, offset + (row + r) * n.L);
-          expand_mask(keep.data(), words, n.L, T(1 / (1 - dropout)));
-          for (int64_t j = 0; j < n.L; ++j) p.row(r)[j] *= keep[j];
+      for_groups(rows, n.L, [&](const Group& group) {
+        head.scores(p, t, group, 0, n.L);
+        for (int64_t r = group.row; r < group.row + group.count; ++r) {
+          const SoftmaxRow<T> softmax = exp_row(p.row(r), n.L);
+          inverse_sum[r] = softmax.inverse_sum;
+          lse[row + r] = softmax.lse;
+          if (dropout > 0) {
+            auto* words = reinterpret_cast<uint32_t*>(mask) + (row + r) * n.mask_words();
+            uniform_at_least(words, n.L, dropout, seed, stream, offset + (row + r) * n.L);
+            expand_mask(keep.data(), words, n.L, T(1 / (1 - dropout)));
+            for (int64_t j = 0; j < n.L; ++j) p.row(r)[j] *= keep[j];
+          }
         }
-      }
-      p.clear_outside(rows, n.L);
-      gemm_serial<T>(kNo, rows, p.scores.data(), p.by_key, head.values.of_scores, {t, rows + n.L - 1, 0, Dp},
-                     0, out.data(), Dp);
+        p.clear_outside(group, n.L);
+        gemm_serial<T>(kNo, group.count, p.row(group.row), p.by_key, head.values.of_scores,
+                       {t + group.row, group.count + n.L - 1, 0, Dp}, 0, out.data() + group.row * Dp, Dp);
+      });
       scale_rows(o + unit.first_query(n) + t * C, C, out.data(), Dp, inverse_sum.data(), rows, n.D);
     }
   });
