@@ -1,6 +1,6 @@
 #include "engine/memory.hpp"
 
-#include "engine/cuda/backend.hpp"
+#include "engine/device_memory.hpp"
 #include "engine/error.hpp"
 
 #include <algorithm>
@@ -36,8 +36,8 @@ int64_t size_class(int64_t bytes) {
 
 struct Pool {
   std::mutex mutex;
-  std::map<int64_t, std::vector<void*>> free[kDeviceCount];  // by size class
-  Stats stats[kDeviceCount];
+  std::map<int64_t, std::vector<void*>> free;  // by size class
+  Stats stats[kDeviceCount];                   // but for GPUs
   bool debug = false;
 };
 
@@ -67,14 +67,12 @@ void* from_system(int64_t bytes) {
 /// Takes a block of this size class. What one task of a parallel loop needs, others will need at the same
 /// time, sooner or later: a block for every thread is made, so that it does not depend on luck which step
 /// meets the last of them.
-void* take(Pool& p, int64_t bytes, Device device) {
-  auto& blocks = p.free[static_cast<int>(device)][bytes];
+void* take(Pool& p, int64_t bytes) {
+  auto& blocks = p.free[bytes];
   if (blocks.empty()) {
-    Stats& stats = p.stats[static_cast<int>(device)];
     const int count = omp_in_parallel() ? omp_get_num_threads() : 1;
-    for (int i = 0; i < count; ++i)
-      blocks.push_back(device == Device::cuda ? cuda::take_from_driver(bytes)
-                                              : from_system(bytes + kGuardBytes));
+    for (int i = 0; i < count; ++i) blocks.push_back(from_system(bytes + kGuardBytes));
+    Stats& stats = p.stats[static_cast<int>(Device::cpu)];
     stats.reserved += count * bytes;
     ++stats.system_calls;
   }
@@ -93,19 +91,14 @@ void check_guard(const void* block, int64_t bytes) {
   }
 }
 
-/// While debugging, a GPU's blocks come from the driver one by one: the emulator knows where each one ends,
-/// and what was never written.
-bool comes_from_driver(const Pool& p, Device device) { return p.debug && device == Device::cuda; }
-
 void count(Stats& stats, int64_t bytes) {
   stats.in_use += bytes;
   stats.peak = std::max(stats.peak, stats.in_use);
 }
 
-void* take_from_cache(Pool& p, int64_t bytes, Device device) {
-  if (device == Device::meta) return nullptr;
+void* take_from_cache(Pool& p, int64_t bytes) {
   const int64_t rounded = size_class(bytes);
-  void* block = take(p, rounded, device);
+  void* block = take(p, rounded);
   if (p.debug) {
     std::memset(block, kPoison, bytes);
     std::memset(static_cast<char*>(block) + bytes, kGuard, rounded - bytes + kGuardBytes);
@@ -117,36 +110,36 @@ void* take_from_cache(Pool& p, int64_t bytes, Device device) {
 
 void* allocate(int64_t bytes, Device device) {
   if (bytes == 0) return nullptr;
-  RMOE_CHECK(device != Device::cuda || cuda::available(), "memory: ", cuda::why_unavailable());
+  if (device == Device::cuda) return device_memory().allocate(bytes);
   Pool& p = pool();
-  std::unique_lock lock(p.mutex);
+  const std::lock_guard lock(p.mutex);
   count(p.stats[static_cast<int>(device)], size_class(bytes));
-  if (!comes_from_driver(p, device)) return take_from_cache(p, bytes, device);
-  lock.unlock();
-  return cuda::take_from_driver(bytes);
+  return device == Device::meta ? nullptr : take_from_cache(p, bytes);
 }
 
 void release(void* block, int64_t bytes, Device device) noexcept {
   if (bytes == 0) return;
+  if (device == Device::cuda) return device_memory().release(block, bytes);
   Pool& p = pool();
-  std::unique_lock lock(p.mutex);
+  const std::lock_guard lock(p.mutex);
   count(p.stats[static_cast<int>(device)], -size_class(bytes));
-  if (!block) return;
-  if (comes_from_driver(p, device)) {
-    lock.unlock();  // the driver may first have to finish work that takes memory
-    return cuda::give_to_driver(block);
-  }
+  if (device == Device::meta) return;
   if (p.debug) check_guard(block, bytes);
-  p.free[static_cast<int>(device)][size_class(bytes)].push_back(block);
+  p.free[size_class(bytes)].push_back(block);
 }
 
+void reserve_on_gpu(int64_t bytes) { device_memory().reserve(bytes); }
+void give_back_unused() { device_memory().give_back_unused(); }
+
 Stats stats(Device device) {
+  if (device == Device::cuda) return device_memory().stats();
   Pool& p = pool();
   const std::lock_guard lock(p.mutex);
   return p.stats[static_cast<int>(device)];
 }
 
 void reset_peak(Device device) {
+  if (device == Device::cuda) return device_memory().reset_peak();
   Pool& p = pool();
   const std::lock_guard lock(p.mutex);
   Stats& stats = p.stats[static_cast<int>(device)];
@@ -154,6 +147,7 @@ void reset_peak(Device device) {
 }
 
 void set_debug(bool on) {
+  device_memory().set_debug(on);
   Pool& p = pool();
   const std::lock_guard lock(p.mutex);
   p.debug = on;

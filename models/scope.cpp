@@ -2,6 +2,7 @@
 
 #include "engine/orthogonal.hpp"
 #include "engine/random.hpp"
+#include "engine/rehearsal.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -30,6 +31,7 @@ Scope Scope::exact() const {
 
 /// Drawn on the CPU, in fp32 at least: the same on every device, and rounded once.
 Tensor Scope::initial_value(const std::string& key, Shape shape, Init init) const {
+  if (rehearsing()) return empty(shape, acc_type(dtype_), device_);
   const Tensor value = empty(shape, acc_type(dtype_), device_ == Device::meta ? Device::meta : Device::cpu);
   switch (init.kind) {
     case Init::Kind::constant:

@@ -1,5 +1,6 @@
 #include "train/ranks.hpp"
 
+#include "engine/comm/paper_communicator.hpp"
 #include "engine/cuda/backend.hpp"
 #include "train/version.hpp"
 
@@ -30,6 +31,14 @@ Ranks::Ranks(const Launch& launch, Device device, const std::vector<Fact>& facts
     replicas_ = std::make_unique<SingleCommunicator>();
   else
     replicas_ = communicator_->split(rank() % group);
+}
+
+Ranks::Ranks(int rank, int size, Device device, int64_t expert_parallel)
+    : communicator_(std::make_unique<PaperCommunicator>(rank, size)), device_(device) {
+  if (expert_parallel == 1) return;
+  const auto group = int(expert_parallel);
+  expert_group_ = std::make_unique<PaperCommunicator>(rank % group, group);
+  replicas_ = std::make_unique<PaperCommunicator>(rank / group, size / group);
 }
 
 Ranks& alone() {

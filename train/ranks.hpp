@@ -19,6 +19,8 @@ class Ranks {
   /// done. Experts are spread over groups of `expert_parallel` ranks that follow each other, if that is
   /// not 1.
   Ranks(const Launch& launch, Device device, const std::vector<Fact>& facts, int64_t expert_parallel = 1);
+  /// As many of which this one alone is there, for a rehearsal (engine/rehearsal.hpp).
+  Ranks(int rank, int size, Device device, int64_t expert_parallel);
 
   int rank() const { return communicator_->rank(); }
   int size() const { return communicator_->size(); }

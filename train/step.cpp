@@ -217,6 +217,16 @@ Memory run_batch(TrainState& state, const Config& config, const Batch& batch, St
   return next.take();
 }
 
+/// The streams' memory after a step. On a GPU it stays where it is: each step then finds everything where the
+/// last one had it, as a CUDA graph must (engine/cuda/README.md).
+void carry(Memory& memory, Memory next) {
+  if (memory.empty() || memory[0].device() != Device::cuda) {
+    memory = std::move(next);
+    return;
+  }
+  for (size_t i = 0; i < memory.size(); ++i) copy(memory[i], next[i]);
+}
+
 }  // namespace
 
 DType storage_type(const TrainConfig& train, Device device) {
@@ -253,7 +263,7 @@ StepResult train_step(TrainState& state, const Config& config, const Batch& batc
   StepResult result;
   std::optional<StepAnalysis> analysis;
   if (analysis_due(config, state.step + 1)) analysis.emplace();
-  state.memory = run_batch(state, config, batch, result, analysis);
+  carry(state.memory, run_batch(state, config, batch, result, analysis));
 
   const Tensor norm = state.optimizer.grad_norm();
   result.grad_norm = norm.item();

@@ -9,6 +9,7 @@
 #include "train/progress.hpp"
 #include "train/schedule.hpp"
 #include "train/signals.hpp"
+#include "train/step_memory.hpp"
 #include "train/tensorboard.hpp"
 #include "train/version.hpp"
 
@@ -33,12 +34,10 @@ class Clock {
 
 class Run {
  public:
-  Run(const Config& config, TrainingData data, const RunOptions& options);
-  /// An error of one rank is told to all.
+  Run(const Config& config, TrainingData data, const RunOptions& options, Ranks& ranks, double peak);
   RunResult go();
 
  private:
-  RunResult run();
   bool restore();
   void log(const StepResult& r, double seconds);
   void write(const std::string& group, const std::vector<Metric>& metrics);
@@ -53,7 +52,8 @@ class Run {
   const Config& config_;
   TrainingData data_;
   const RunOptions& options_;
-  Ranks ranks_;
+  Ranks& ranks_;
+  const double peak_;  // of all ranks' processors, FLOP/s
   TrainState state_;
   double best_loss_ = std::numeric_limits<double>::infinity();  // of validation
   int64_t saved_step_ = -1, validated_step_ = -1;
@@ -65,19 +65,17 @@ class Run {
   std::optional<MetricsWriter> metrics_;  // of the first rank, which writes all files
   std::optional<EventWriter> events_;
   ProgressLine progress_;
-  double peak_;
 };
 
-Run::Run(const Config& config, TrainingData data, const RunOptions& options)
+Run::Run(const Config& config, TrainingData data, const RunOptions& options, Ranks& ranks, double peak)
     : config_(config),
       data_(std::move(data)),
       options_(options),
-      ranks_(options.launch, options.device, {{"config", to_toml(config)}, {"data", data_.fingerprint}},
-             config.train.expert_parallel),
+      ranks_(ranks),
+      peak_(peak),
       state_(config, std::move(data_.batches), options.device, ranks_),
       resumed_(options.resume && restore()),
-      progress_(config.train.log_every),
-      peak_(measure_peak(options.device, storage_type(config.train, options.device)) * ranks_.size()) {
+      progress_(config.train.log_every) {
   if (!resumed_ && !options.init.empty())
     state_.optimizer.restore_weights(options.init.string(), read_safetensors(options.init).tensors);
   if (!ranks_.is_first()) return;
@@ -223,15 +221,6 @@ bool Run::stop() {
 }
 
 RunResult Run::go() {
-  try {
-    return run();
-  } catch (const std::exception& error) {
-    ranks_.abort(error.what());
-    throw;
-  }
-}
-
-RunResult Run::run() {
   const TrainConfig& train = config_.train;
   validate_and_save();  // what a signal cut off
   while (state_.step < train.steps && !stop()) {
@@ -264,7 +253,16 @@ void fit_vocabulary(Config& config, const Corpus& corpus) {
 }
 
 RunResult train(const Config& config, TrainingData data, const RunOptions& options) {
-  return Run(config, std::move(data), options).go();
+  Ranks ranks(options.launch, options.device, {{"config", to_toml(config)}, {"data", data.fingerprint}},
+              config.train.expert_parallel);
+  try {
+    const double peak = measure_peak(options.device, storage_type(config.train, options.device));
+    if (options.device == Device::cuda) reserve_for_training(config, ranks);
+    return Run(config, std::move(data), options, ranks, peak * ranks.size()).go();
+  } catch (const std::exception& error) {  // an error of one rank is told to all
+    ranks.abort(error.what());
+    throw;
+  }
 }
 
 RunResult train(const Config& config, const Corpus& corpus, const RunOptions& options) {

@@ -25,10 +25,15 @@ const char* why_unavailable();
 /// Waits until everything enqueued is done; errors of kernels come up here at the latest.
 [[gnu::weak]] void synchronize();
 
-/// Device memory from the driver, aligned to 256 bytes at least.
+/// Device memory from the driver, aligned to 256 bytes at least; null if it has not so much.
 [[gnu::weak]] void* take_from_driver(int64_t bytes);
 /// Waits for what is enqueued.
 [[gnu::weak]] void give_to_driver(void* block);
+/// Bytes of the device that nobody has, and all; after the libraries have taken theirs.
+struct DeviceSpace {
+  int64_t left, all;
+};
+[[gnu::weak]] DeviceSpace device_space();
 
 // Copies of bytes, in the order of the stream. `src` may be used again at once; what comes to the host is
 // there, and so the host has waited for everything enqueued.

@@ -3,8 +3,12 @@
 //
 //   SHARED(float[16][17], tile);         a static shared array
 //   DYN_SHARED(bf16, stages);            the launch's dynamic shared memory
-//   LAUNCH((scale<float>), grid, block, shared_bytes, stream, x, 2.0f);    throws on a launch that is refused
+//   LAUNCH((scale<float>), grid, block, shared_bytes, stream, x, 2.0f);    throws on a launch that is
+//   refused;
+//                                                                          left out in a rehearsal
 #pragma once
+
+#include "engine/rehearsal.hpp"
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
@@ -40,9 +44,11 @@ void check_launch(const char* kernel, const char* file, int line);
   T* name = reinterpret_cast<T*>(rmoe_dynamic_shared_)
 // clang-format would take the brackets of a launch apart.
 // clang-format off
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)           \
-  ((kernel)<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__), \
-   ::rmoe::cuda::check_launch(#kernel, __FILE__, __LINE__))
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                   \
+  (::rmoe::rehearsing()                                                          \
+       ? void()                                                                  \
+       : ((kernel)<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__),  \
+          ::rmoe::cuda::check_launch(#kernel, __FILE__, __LINE__)))
 // clang-format on
 #else
 #define DEVICE inline __attribute__((always_inline))
@@ -58,8 +64,10 @@ void check_launch(const char* kernel, const char* file, int line);
       sizeof(typename ::rmoe::cuda::Plain<T>::type), alignof(typename ::rmoe::cuda::Plain<T>::type),   \
       ::std::source_location::current()))
 #define DYN_SHARED(T, name) T* name = reinterpret_cast<T*>(::rmoe::emulator::current->block->dynamic_shared)
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
-  (::rmoe::emulator::launch(#kernel, ::std::source_location::current(), (kernel), (grid), (block), \
-                            (shared_bytes), (stream)__VA_OPT__(, ) __VA_ARGS__),                   \
-   ::rmoe::cuda::check_launch(#kernel, __FILE__, __LINE__))
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                            \
+  (::rmoe::rehearsing()                                                                                   \
+       ? void()                                                                                           \
+       : (::rmoe::emulator::launch(#kernel, ::std::source_location::current(), (kernel), (grid), (block), \
+                                   (shared_bytes), (stream)__VA_OPT__(, ) __VA_ARGS__),                   \
+          ::rmoe::cuda::check_launch(#kernel, __FILE__, __LINE__)))
 #endif

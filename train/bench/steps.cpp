@@ -3,6 +3,7 @@
 #include "train/bench/bench.hpp"
 #include "train/peak.hpp"
 #include "train/step.hpp"
+#include "train/step_memory.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -38,13 +39,14 @@ double peak_rss_bytes() {
 struct Measured {
   std::string model, router;
   double best_s, median_s, tokens_per_s, flops, share_of_peak;
-  double peak_bytes, peak_rss;
+  double peak_bytes, reserved_bytes, peak_rss;
   int64_t system_calls, page_faults;
 };
 
 Measured measure_steps(const Config& config, const BenchOptions& o, Device device) {
   const double peak = measure_peak(device, storage_type(config.train, device));
   const Tokens text = bench_tokens(config, o.steps + 3);
+  if (device == Device::cuda) reserve_for_training(config, alone());
   memory::reset_peak(device);
   TrainState state(config, std::make_unique<BatchStream>(text, o.batch, o.block, config.train.seed), device);
   train_step(state, config);  // takes the memory from the system; not counted
@@ -67,6 +69,7 @@ Measured measure_steps(const Config& config, const BenchOptions& o, Device devic
           .flops = flops,
           .share_of_peak = flops / median / peak,
           .peak_bytes = double(stats.peak),
+          .reserved_bytes = double(stats.reserved),
           .peak_rss = peak_rss_bytes(),
           .system_calls = stats.system_calls - system_calls,
           .page_faults = page_faults() - faults};
@@ -90,6 +93,7 @@ void print_json(const Measured& m) {
                                     {"flops", m.flops},
                                     {"share_of_peak", m.share_of_peak},
                                     {"peak_mib", m.peak_bytes / kMiB},
+                                    {"reserved_mib", m.reserved_bytes / kMiB},
                                     {"peak_rss_mib", m.peak_rss / kMiB},
                                     {"system_allocations", m.system_calls},
                                     {"page_faults", m.page_faults}};
