@@ -30,14 +30,16 @@ Pass run(const TinyCase& c, DType dtype, Device device) {
   return pass;
 }
 
-/// The case of that name, and the same with dropout and widths at which experts are fused in bf16.
+/// The case of that name, and the same with dropout and widths at which experts are fused in bf16. No token
+/// is so near to a tie that rounding sends it to other experts, which at these sizes is a tenth of a
+/// gradient.
 std::vector<TinyCase> in_both_widths(const std::string& name) {
   const TinyCase odd = tiny_case(name);
   TinyCase even = odd;
   even.name += ", fused";
   even.model.hidden = 24;
   even.model.expert_hidden = 16;
-  even.model.dropout = 0.2;
+  even.model.dropout = 0.1;
   return {odd, even};
 }
 

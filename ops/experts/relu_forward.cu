@@ -34,7 +34,7 @@ struct Dropout {
   }
 };
 
-/// Zeros where the bits of a lane's eight units are.
+/// Zeros of a lane's eight units those whose bit is not set.
 DEVICE void drop(Words& words, uint32_t kept) {
   UNROLL for (int i = 0; i < 4; ++i) {
     if ((kept >> (2 * i) & 1) == 0) words.word[i] &= 0xffff0000u;
