@@ -149,6 +149,18 @@ TEST_CASE("cli: info counts what the paper counts, less its unused norms") {
   CHECK(total("enwik8-small.toml", "rmoe") == 15'604'765);
 }
 
+TEST_CASE("cli: plan spreads experts as the config does, if it is not told how") {
+  const TestFolder folder;
+  const auto groups = [&](std::vector<std::string> args) {
+    const std::string config = (fs::path(RMOE_SOURCE_DIR) / "train/configs/deepseek-15b.toml").string();
+    args.insert(args.begin(), {"plan", config, "--gpus", "40", "--zero", "1", "--json"});
+    return json_of(folder, args)["expert_parallel"];
+  };
+  CHECK(groups({}) == 10);
+  CHECK(groups({"--set", "train.expert_parallel=5"}) == 5);
+  CHECK(groups({"--expert-parallel", "20"}) == 20);
+}
+
 TEST_CASE("cli: eval, sample and the written files") {
   const TestFolder folder;
   make_toy(folder);

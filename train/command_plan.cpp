@@ -59,7 +59,7 @@ void add_plan(CLI::App& app, Action& run) {
   command->add_option("--zero", o->layout.zero, "1 cuts the optimizer's state among the GPUs")
       ->check(CLI::Range(0, 1));
   command
-      ->add_option("--expert-parallel", o->layout.expert_parallel,
+      ->add_option("--expert-parallel", o->expert_parallel,
                    "GPUs that share one set of experts; default: train.expert_parallel")
       ->check(CLI::PositiveNumber);
   command->add_option("--dtype", o->dtype, "of weights and activations")

@@ -139,18 +139,18 @@ TEST_CASE("ranks: two and four train as one does, and go on from each other's ch
 TEST_CASE("ranks: bf16 weights whose masters are cut come back from a checkpoint to the last bit") {
   const TestFolder folder;
   make_toy(folder);
-  const Gpus two(2);
-  const auto train = [&](const std::string& run, std::vector<std::string> extra) {
-    extra.insert(extra.end(), {"--set", "train.precision=bf16", "--set", "train.batch=6"});
-    const ProcessResult result = rmoe(folder.path(), on_gpu(run, std::move(extra)));
+  const Gpus four(4);
+  const auto train = [&](const std::string& run, const std::string& group, std::vector<std::string> extra) {
+    extra.insert(extra.end(), {"--set", "train.precision=bf16", "--set", "train.batch=8"});
+    const ProcessResult result = rmoe(folder.path(), on_gpu(run, spread(group, extra)));
     REQUIRE_MESSAGE(result.code == 0, result.err);
   };
-  train("whole", {"--nproc", "2", "--set", "optimizer.shard=true"});
-  train("halves", {"--nproc", "2", "--set", "optimizer.shard=true", "--steps", "5"});
-  train("halves", {"--nproc", "2", "--set", "optimizer.shard=true", "--resume"});
-  const std::string file = "latest/model.safetensors";
-  CHECK(read_text(folder / "halves" / file) == read_text(folder / "whole" / file));
-  train("one", {});
+  train("whole", "2", {"--nproc", "4", "--set", "optimizer.shard=true", "--steps", "4"});
+  train("halves", "2", {"--nproc", "4", "--set", "optimizer.shard=true", "--steps", "2"});
+  train("halves", "2", {"--nproc", "4", "--set", "optimizer.shard=true", "--steps", "4", "--resume"});
+  for (const char* file : {"latest/model.safetensors", "latest/optimizer.safetensors"})
+    CHECK(read_text(folder / "halves" / file) == read_text(folder / "whole" / file));
+  train("one", "1", {"--steps", "4"});
   check_close(numbers(folder / "whole", "loss"), numbers(folder / "one", "loss"), 5e-3);
 }
 

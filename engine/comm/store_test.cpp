@@ -63,9 +63,10 @@ struct Run {
 /// What a rank hears when another one dies.
 class News {
  public:
-  explicit News(Store& store) {
+  explicit News(Store& store) : store_(store) {
     store.on_abort([this](const std::string& why) { text_.set_value(why); });
   }
+  ~News() { store_.on_abort({}); }
   /// "" if nothing came within a second, the time that is promised.
   std::string within_a_second() {
     auto text = text_.get_future();
@@ -73,6 +74,7 @@ class News {
   }
 
  private:
+  Store& store_;
   std::promise<std::string> text_;
 };
 
@@ -202,7 +204,6 @@ TEST_CASE("store: the death of a rank is known to the others within a second, wi
       store.barrier("ready");
       if (store.rank() == dead) return;  // without finish()
       heard[static_cast<size_t>(store.rank())] = news.within_a_second();
-      store.on_abort({});
       CHECK_THROWS_AS(store.barrier("after"), Error);
     });
     for (const std::string& error : errors) CHECK(error == "");
@@ -227,7 +228,6 @@ TEST_CASE("store: a rank that gives up tells why, one that waits in vain who is 
       const bool tells = store.rank() == 0;
       if (tells) waits ? store.stalled("step 5 does not end") : store.abort("the loss is nan");
       heard[static_cast<size_t>(store.rank())] = news.within_a_second();
-      store.on_abort({});
     });
     CHECK(heard[0] == "");  // it knows
     for (const size_t rank : {1, 2}) {
