@@ -38,7 +38,7 @@ template <class Item, class F>
 void for_each_chunk(const Item* items, int64_t count, F f) {
   int64_t before = 0;
   for (int64_t i = 0; i < count;) {
-    Items<Item> some;
+    Items<Item> some{};  // whole, so that equal work is an equal launch
     int taken = 0, blocks = 0;
     for (; i < count && taken < kMostItems; ++i) {
       if (items[i].n == 0) continue;

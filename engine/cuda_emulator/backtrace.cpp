@@ -31,12 +31,17 @@ std::vector<Range> loaded_ranges() {
   return ranges;
 }
 
-std::string readable(const char* function) {
+std::string demangled(const char* function) {
   if (!function) return "?";
   int status = 0;
   char* text = abi::__cxa_demangle(function, nullptr, nullptr, &status);
   const std::string name = status == 0 ? text : function;
   std::free(text);
+  return name;
+}
+
+std::string readable(const char* function) {
+  const std::string name = demangled(function);
   return name.substr(0, name.find('('));
 }
 
@@ -61,13 +66,26 @@ int add_frame(void* chain, uintptr_t, const char* file, int line, const char* fu
 
 void ignore(void*, const char*, int) {}
 
+backtrace_state* debug_information() {
+  static backtrace_state* const state = backtrace_create_state(nullptr, 1, ignore, nullptr);
+  return state;
+}
+
 }  // namespace
 
 std::string callers() {
-  static backtrace_state* state = backtrace_create_state(nullptr, 1, ignore, nullptr);
   Chain chain;
-  backtrace_full(state, 1, add_frame, ignore, &chain);
+  backtrace_full(debug_information(), 1, add_frame, ignore, &chain);
   return chain.frames ? chain.text : "code without debug information";
+}
+
+std::string function_at(uintptr_t address) {
+  std::string name;
+  const auto keep = [](void* into, uintptr_t, const char* function, uintptr_t, uintptr_t) {
+    *static_cast<std::string*>(into) = demangled(function);
+  };
+  backtrace_syminfo(debug_information(), address, keep, ignore, &name);
+  return name;
 }
 
 bool in_program(uintptr_t address) {

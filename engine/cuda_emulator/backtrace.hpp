@@ -10,6 +10,9 @@ namespace rmoe::emulator {
 /// first.
 std::string callers();
 
+/// The function that begins at this address, with its types.
+std::string function_at(uintptr_t address);
+
 /// Is this address in the code, constants or variables of the program or one of its libraries?
 bool in_program(uintptr_t address);
 

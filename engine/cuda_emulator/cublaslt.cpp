@@ -3,8 +3,10 @@
 #include "engine/cuda_emulator/errors.hpp"
 #include "engine/cuda_emulator/heap.hpp"
 #include "engine/cuda_emulator/product.hpp"
+#include "engine/cuda_emulator/recording.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
 #include <type_traits>
@@ -269,6 +271,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
     p.a = matrix(a, la, i), p.b = matrix(b, lb, i), p.c = matrix(c, lc, i), p.d = matrix(d, ld, i);
     p.epilogue = what.epilogue;
     if (const auto status = check_product(p, what.compute, "cublasLtMatmul")) return status;
+    record("product", {uint64_t(p.m), uint64_t(p.n), uint64_t(p.k)},
+           {p.a.data, p.b.data, p.c.data, p.d.data, p.epilogue.bias, workspace},
+           {std::bit_cast<uint32_t>(p.alpha), std::bit_cast<uint32_t>(p.beta)});
     current_device().enqueue(stream, [p] { run_product(p); });
   }
   return CUBLAS_STATUS_SUCCESS;

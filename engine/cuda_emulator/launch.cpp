@@ -5,6 +5,7 @@
 #include "engine/cuda_emulator/emulator.hpp"
 #include "engine/cuda_emulator/errors.hpp"
 #include "engine/cuda_emulator/heap.hpp"
+#include "engine/cuda_emulator/recording.hpp"
 #include "engine/cuda_emulator/runner.hpp"
 
 #include <algorithm>
@@ -124,6 +125,7 @@ void enqueue_launch(Launch launch, cudaStream_t stream, const PointerArgument* p
     const bool fine = !p || in_device_memory(p, 0) || is_pinned(reinterpret_cast<uintptr_t>(p));
     if (!fine) bad_pointer = "argument " + std::to_string(pointers[i].position) + " is " + describe(p);
   }
+  record(launch);
   launch.number = number++;
   const char* bytes = static_cast<const char*>(launch.arguments);
   const auto arguments = std::make_shared<std::vector<char>>(bytes, bytes + launch.argument_bytes);

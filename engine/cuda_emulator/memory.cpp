@@ -6,6 +6,7 @@
 #include "engine/cuda_emulator/emulator.hpp"
 #include "engine/cuda_emulator/errors.hpp"
 #include "engine/cuda_emulator/heap.hpp"
+#include "engine/cuda_emulator/recording.hpp"
 
 #include <cstring>
 #include <string>
@@ -44,6 +45,7 @@ void copy(void* to, const void* from, size_t bytes) {
 cudaError_t enqueue_copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (const cudaError_t error = check_copy(to, from, bytes, kind)) return error;
   if (!current_device().knows(stream)) return report(cudaErrorInvalidResourceHandle, "copy: no such stream");
+  record("copy", {bytes}, {to, from});
   current_device().enqueue(stream, [=] { copy(to, from, bytes); });
   return current_device().sticky_error();
 }
@@ -105,6 +107,7 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
                                              describe(memory) + " leaves its allocation");
   if (!current_device().knows(stream))
     return report(cudaErrorInvalidResourceHandle, "memset: no such stream");
+  record("fill", {bytes}, {memory}, {uint64_t(value)});
   current_device().enqueue(stream, [=] {
     std::memset(memory, value, bytes);
     checker::device_written(memory, bytes);
