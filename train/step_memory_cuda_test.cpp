@@ -158,7 +158,8 @@ TEST_CASE("step memory: `rmoe train` on a small GPU ends with one line and no ru
   const TestFolder folder;
   make_toy(folder);
   setenv("RMOE_EMULATOR_MEMORY_MB", "289", 1);  // of which the workspace has 32 and the driver gets 256
-  const ProcessResult result = rmoe(folder.path(), train_toy("small", {"--device", "cuda", "--set", "model.layers=8"}));
+  const ProcessResult result =
+      rmoe(folder.path(), train_toy("small", {"--device", "cuda", "--set", "model.layers=8"}));
   unsetenv("RMOE_EMULATOR_MEMORY_MB");
   CAPTURE(result.err);
   CHECK(result.code == 1);
