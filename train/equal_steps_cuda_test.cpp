@@ -28,6 +28,7 @@ Config config_of(const std::string& name, const std::string& precision, int64_t 
   config.router = c.router;
   config.router.balance_weight = 0.5;
   if (c.model.kind == "lm") config.model.dropout = 0.1;
+  if (precision == "bf16") config.model.hidden = 24, config.model.expert_hidden = 16;  // experts are fused
   config.train.batch = 4;
   config.train.block = 6;
   config.train.micro_batches = micro_batches;
@@ -51,6 +52,7 @@ const std::map<std::string, std::string> kByDesign{
     {"rmoe::cuda::adam_step<", "learning rate, weight decay and corrections of the moments"},
     {"rmoe::cuda::dropout_into<", "the stream of random numbers"},
     {"::draw_mask(", "the stream of random numbers"},
+    {"::relu_fwd_kernel<", "the stream of random numbers"},
 };
 
 /// The key of kByDesign that this is; "" if it is none.
