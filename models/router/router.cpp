@@ -58,10 +58,10 @@ Router::Router(const Scope& scope, const ModelConfig& model, const RouterConfig&
 }
 
 Routing Router::operator()(const Var& input, const RouterState& state) const {
-  const Var x = cast(input, acc_type(input.value().dtype()));  // no choice hangs on bf16
+  const auto x = [&] { return cast(input, acc_type(input.value().dtype())); };  // no choice hangs on bf16
   RouterState next;
-  if (cell_) next = (*cell_)(proj_ ? (*proj_)(x) : x, state);
-  const Var own = (*head_)(cell_ ? next.h : x);  // [N,E]
+  if (cell_) next = (*cell_)(proj_ ? (*proj_)(input) : x(), state);
+  const Var own = (*head_)(cell_ ? next.h : x());  // [N,E]
   const Var logits = gate_logits(own, state.logits);
   next = passed_on(next, spec_.passing);
   if (spec_.logit_residual != 0) next.logits = spec_.detach_residual ? detach(own) : own;

@@ -35,6 +35,15 @@ TEST_CASE("linear") {
   check("several tiles", {random({301, 37}), random({131, 37}), random({131})});
 }
 
+TEST_CASE("linear takes a narrower x than its weight") {
+  check_op({.name = "bf16 beside fp32",
+            .inputs = {random({7, 24}), random({11, 24}, -1, 1, 2), random({11})},
+            .op = op,
+            .reference = reference,
+            .weights = {1, 2},
+            .in_fp32 = {1, 2}});
+}
+
 TEST_CASE("linear goes back with the bf16 products that it went forward with") {
   check_keeps_products({1, 1}, [](const Var& x, const Var& w) { return linear(x, w); });
 }
