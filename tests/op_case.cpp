@@ -260,6 +260,21 @@ void check_keeps_products(Shape weight, const std::function<Var(const Var& x, co
   }
 }
 
+std::vector<std::vector<double>> values_and_gradients(const Vars& outputs, const Vars& leaves) {
+  std::vector<std::vector<double>> numbers;
+  Tensors dys;
+  for (const Var& y : outputs) {
+    numbers.push_back(to_array(y.value()).data);
+    dys.push_back(to_tensor(random(y.shape(), -1, 1, 9), y.value().dtype()));
+  }
+  backward(outputs, dys);
+  for (Var x : leaves) {
+    numbers.push_back(to_array(x.grad()).data);
+    x.zero_grad();
+  }
+  return numbers;
+}
+
 Tensor beside(const Var& x, const Tensor& integers) {
   return x.value().device() == Device::cuda ? to(integers, Device::cuda) : integers;
 }

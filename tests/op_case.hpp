@@ -60,6 +60,10 @@ void check_op(const OpCase& op_case);
 /// For one value times a weight of one element: backward multiplies as forward did (Bf16Products).
 void check_keeps_products(Shape weight, const std::function<Var(const Var& x, const Var& w)>& product);
 
+/// Values of outputs and gradients of leaves, under a random cotangent: for what must be the same bit by bit.
+/// The leaves' are zero afterwards.
+std::vector<std::vector<double>> values_and_gradients(const Vars& outputs, const Vars& leaves);
+
 /// Integers on the device of x, for ops that take both.
 Tensor beside(const Var& x, const Tensor& integers);
 

@@ -77,6 +77,16 @@ TinyCase tiny_case(const std::string& name) {
   fail("there is no tiny case ", name);
 }
 
+Config tiny_training(const TinyCase& c) {
+  Config config;
+  config.model = c.model;
+  config.router = c.router;
+  config.router.balance_weight = 0.5;
+  config.train.batch = 4;
+  config.train.block = 6;
+  return config;
+}
+
 Batch tiny_batch(const ModelConfig& config) {
   std::vector<int32_t> inputs, targets;
   for (int i = 0; i < 10; ++i) {

@@ -4,6 +4,7 @@
 #include "data/stream.hpp"
 #include "models/model.hpp"
 #include "tests/op_case.hpp"
+#include "train/config.hpp"
 
 namespace rmoe::test {
 
@@ -18,6 +19,9 @@ struct TinyCase {
 std::vector<TinyCase> tiny_cases();
 /// The one called `name`, e.g. "lm-rmoe".
 TinyCase tiny_case(const std::string& name);
+
+/// Training it: four streams of six tokens, with a load-balance loss.
+Config tiny_training(const TinyCase& c);
 
 /// Two streams of five tokens.
 Batch tiny_batch(const ModelConfig& config);

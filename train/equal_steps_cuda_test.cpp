@@ -3,6 +3,7 @@
 #include "engine/cuda/backend.hpp"
 #include "engine/cuda_emulator/recording.hpp"
 #include "engine/memory.hpp"
+#include "tests/no_debugging.hpp"
 #include "tests/tiny_models.hpp"
 #include "train/step.hpp"
 #include "train/step_memory.hpp"
@@ -16,21 +17,10 @@ namespace {
 
 using emulator::Enqueued;
 
-struct NoDebugging {
-  NoDebugging() { memory::set_debug(false); }
-  ~NoDebugging() { memory::set_debug(true); }
-};
-
 Config config_of(const std::string& name, const std::string& precision, int64_t micro_batches) {
-  const TinyCase c = tiny_case(name);
-  Config config;
-  config.model = c.model;
-  config.router = c.router;
-  config.router.balance_weight = 0.5;
-  if (c.model.kind == "lm") config.model.dropout = 0.1;
+  Config config = tiny_training(tiny_case(name));
+  if (config.model.kind == "lm") config.model.dropout = 0.1;
   if (precision == "bf16") config.model.hidden = 24, config.model.expert_hidden = 16;  // experts are fused
-  config.train.batch = 4;
-  config.train.block = 6;
   config.train.micro_batches = micro_batches;
   config.train.precision = precision;
   config.train.analyze_every = 0;

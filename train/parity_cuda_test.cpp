@@ -63,13 +63,8 @@ double relative_error(const Tensors& a, const Tensors& b) {
 }
 
 Config training_config(const TinyCase& c) {
-  Config config;
-  config.model = c.model;
+  Config config = tiny_training(c);
   config.model.dropout = 0.2;
-  config.router = c.router;
-  config.router.balance_weight = 0.5;
-  config.train.batch = 4;
-  config.train.block = 6;
   config.train.micro_batches = 2;
   config.train.steps = 10;
   config.optimizer.lr = 1e-2;

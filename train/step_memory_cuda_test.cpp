@@ -3,6 +3,7 @@
 #include "engine/cuda_emulator/emulator.hpp"
 #include "engine/memory.hpp"
 #include "engine/rehearsal.hpp"
+#include "tests/no_debugging.hpp"
 #include "tests/tiny_models.hpp"
 #include "tests/toy_run.hpp"
 #include "train/step.hpp"
@@ -14,13 +15,7 @@ namespace rmoe::test {
 namespace {
 
 Config tiny_config(const std::string& name) {
-  const TinyCase c = tiny_case(name);
-  Config config;
-  config.model = c.model;
-  config.router = c.router;
-  config.router.balance_weight = 0.5;
-  config.train.batch = 4;
-  config.train.block = 6;
+  Config config = tiny_training(tiny_case(name));
   config.train.micro_batches = 1;
   config.train.analyze_every = 0;
   config.optimizer.clip = 1;
@@ -47,11 +42,6 @@ void check_enough(const Config& config, int ranks = 1) {
   CHECK(planned.state < planned.peak);
   CHECK(calls_with(planned.peak, config, ranks) == 0);
 }
-
-struct NoDebugging {
-  NoDebugging() { memory::set_debug(false); }
-  ~NoDebugging() { memory::set_debug(true); }
-};
 
 /// A GPU with so much left.
 struct SmallGpu {

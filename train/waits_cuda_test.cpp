@@ -2,6 +2,7 @@
 #include "engine/cuda/backend.hpp"
 #include "engine/cuda_emulator/emulator.hpp"
 #include "engine/memory.hpp"
+#include "tests/no_debugging.hpp"
 #include "tests/tiny_models.hpp"
 #include "train/step.hpp"
 
@@ -45,12 +46,6 @@ emulator::Counters passes(const TinyCase& c, DType dtype) {
   CHECK(emulator::counters().launches > 50);
   return seen;
 }
-
-/// Blocks of memory are handed out again at once: the debugging allocator waits before it takes one back.
-struct NoDebugging {
-  NoDebugging() { memory::set_debug(false); }
-  ~NoDebugging() { memory::set_debug(true); }
-};
 
 }  // namespace
 

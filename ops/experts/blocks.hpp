@@ -60,6 +60,25 @@ void gather(T* to, const T* from, const ExpertRows& rows, const RowBlock& block)
   expert_dispatch_fwd<T>(to, from, rows.assignment + block.begin, block.count, rows.K, rows.C);
 }
 
+/// dots_i = f(m, e, dy, dh, gate) for the row m of every assignment i that was not dropped, else 0: dy the
+/// row's of dout [N,C], dh = dy w2_e.
+template <class T, class Row>
+void for_hidden_gradients(acc_t<T>* dots, const T* dout, const T* w2, const acc_t<T>* gates,
+                          const ExpertRows& rows, Row&& f) {
+  const int64_t F = rows.F, C = rows.C;
+  std::fill_n(dots, rows.N * rows.K, T(0));
+  for_expert_blocks(rows, [&](const RowBlock& block) {
+    const auto [e, begin, n] = block;
+    const Scratch<T> dy(kBlockRows * C), dh(kBlockRows * F);
+    gather(dy.data(), dout, rows, block);
+    gemm_serial<T>(Trans::no, Trans::no, n, F, C, dy.data(), C, w2 + e * C * F, F, 0, dh.data(), F);
+    for (int64_t r = 0; r < n; ++r) {
+      const int64_t i = rows.assignment[begin + r];
+      dots[i] = f(begin + r, e, dy.data() + r * C, dh.data() + r * F, gates[i]);
+    }
+  });
+}
+
 /// Columns [column, column + width) of a block of gathered rows, dense.
 template <class T>
 struct GatheredColumns {

@@ -66,18 +66,11 @@ void relu_experts_bwd_hidden(T* dz, T* gated_h, acc_t<T>* dots, const T* dout, c
                              const acc_t<T>* gates, const T* h, const ExpertRows& rows, double p) {
   const int64_t F = rows.F, C = rows.C;
   const T scale = T(1 / (1 - p));
-  std::fill_n(dots, rows.N * rows.K, T(0));
-  for_expert_blocks(rows, [=](const RowBlock& block) {
-    const auto [e, begin, n] = block;
-    const Scratch<T> dy(kBlockRows * C), dh(kBlockRows * F);
-    gather(dy.data(), dout, rows, block);
-    gemm_serial<T>(Trans::no, Trans::no, n, F, C, dy.data(), C, w2 + e * C * F, F, 0, dh.data(), F);
-    for (int64_t r = 0; r < n; ++r) {
-      const int64_t at = (begin + r) * F, i = rows.assignment[begin + r];
-      dots[i] = backward_row(dz + at, gated_h + at, h + at, dh.data() + r * F, gates[i], scale, F) +
-                product(b2 + e * C, dy.data() + r * C, C);
-    }
-  });
+  for_hidden_gradients(
+      dots, dout, w2, gates, rows, [=](int64_t m, int64_t e, const T* dy, const T* dh, T gate) {
+        const int64_t at = m * F;
+        return backward_row(dz + at, gated_h + at, h + at, dh, gate, scale, F) + product(b2 + e * C, dy, C);
+      });
 }
 
 template <class T>

@@ -48,18 +48,11 @@ void swiglu_experts_fwd(T* gate_up, T* outputs, const T* x, const T* w1, const T
 template <class T>
 void swiglu_experts_bwd_hidden(T* d_gate_up, T* gated_h, acc_t<T>* dots, const T* dout, const T* w2,
                                const acc_t<T>* gates, const T* gate_up, const ExpertRows& rows) {
-  const int64_t F = rows.F, C = rows.C, ups = rows.M * F;
-  std::fill_n(dots, rows.N * rows.K, T(0));
-  for_expert_blocks(rows, [=](const RowBlock& block) {
-    const auto [e, begin, n] = block;
-    const Scratch<T> dy(kBlockRows * C), dh(kBlockRows * F);
-    gather(dy.data(), dout, rows, block);
-    gemm_serial<T>(Trans::no, Trans::no, n, F, C, dy.data(), C, w2 + e * C * F, F, 0, dh.data(), F);
-    for (int64_t r = 0; r < n; ++r) {
-      const int64_t at = (begin + r) * F, i = rows.assignment[begin + r];
-      dots[i] = backward_row(d_gate_up + at, d_gate_up + ups + at, gated_h + at, gate_up + at,
-                             gate_up + ups + at, dh.data() + r * F, gates[i], F);
-    }
+  const int64_t F = rows.F, ups = rows.M * F;
+  for_hidden_gradients(dots, dout, w2, gates, rows, [=](int64_t m, int64_t, const T*, const T* dh, T gate) {
+    const int64_t at = m * F;
+    return backward_row(d_gate_up + at, d_gate_up + ups + at, gated_h + at, gate_up + at, gate_up + ups + at,
+                        dh, gate, F);
   });
 }
 

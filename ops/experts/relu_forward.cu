@@ -53,10 +53,7 @@ DEVICE void store_hidden(__nv_bfloat16* h, const Sums<Tile>& sums, const __nv_bf
   UNROLL for (int j = 0; j < Tile::kFragmentColumns; j += 2) {
     const int unit = column0 + at.column + j * 8;
     float2 add[2];
-    UNROLL for (int q = 0; q < 2; ++q) {
-      const int f = unit + q * 8 + at.quad_lane * 2;
-      add[q] = f < F ? make_float2(to_float(bias[f]), to_float(bias[f + 1])) : make_float2(0.0f, 0.0f);
-    }
+    UNROLL for (int q = 0; q < 2; ++q) add[q] = bias_pair(bias, unit + q * 8 + at.quad_lane * 2, F);
     UNROLL for (int i = 0; i < Tile::kFragmentRows; ++i) {
       Words words;
       UNROLL for (int half = 0; half < 2; ++half)

@@ -67,6 +67,11 @@ DEVICE void store_row(__nv_bfloat16* y_row, bool valid, const float (&low)[4], c
   if (valid) words.store(y_row + mine);
 }
 
+/// The bias of columns c and c + 1; 0 behind the last.
+DEVICE float2 bias_pair(const __nv_bfloat16* bias, int c, int columns) {
+  return c < columns ? make_float2(to_float(bias[c]), to_float(bias[c + 1])) : make_float2(0.0f, 0.0f);
+}
+
 /// y = beta y + sums + bias for the rows of a tile; y begins at the tile's row 0 and column 0 of the matrix.
 template <class Tile>
 DEVICE void store_tile(__nv_bfloat16* y, const Sums<Tile>& sums, const __nv_bfloat16* bias, int rows,
@@ -77,9 +82,7 @@ DEVICE void store_tile(__nv_bfloat16* y, const Sums<Tile>& sums, const __nv_bflo
     const int column = column0 + at.column + j * 8;
     float2 add[4];
     UNROLL for (int q = 0; q < 4; ++q) {
-      const int c = column + q * 8 + at.quad_lane * 2;
-      add[q] = bias && c < columns ? make_float2(to_float(bias[c]), to_float(bias[c + 1]))
-                                   : make_float2(0.0f, 0.0f);
+      add[q] = bias ? bias_pair(bias, column + q * 8 + at.quad_lane * 2, columns) : make_float2(0.0f, 0.0f);
     }
     UNROLL for (int i = 0; i < Tile::kFragmentRows; ++i) UNROLL for (int half = 0; half < 2; ++half) {
       const int row = at.row + i * 16 + half * 8;
